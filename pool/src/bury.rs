@@ -1,0 +1,202 @@
+//! Burying the dead: undo or finish what a dead process had open, then free its locks, marks, seats and record.
+//!
+//! Who may: only who has got the record's byte (`sys::ofd`), which the kernel gives when the dead process's memory is gone. Every step can be
+//! done again from the start: a burier that dies lets go of the byte, and the next begins anew.
+//!
+//! The passes, each over all seats of the record before the next (its seats depend on each other):
+//! 1. heap: the heap's own structures and locks; waits for nothing;
+//! 2. logs: committed ones are finished, others undone;
+//! 3. words of the locks the seats held for writing;
+//! 4. read marks; then the seats and the record are free.
+//!
+//! Undo comes before words and words before marks, so that the memory of an inner lock stays pinned by the outer one while it is touched.
+
+use crate::error::{Holder, Result};
+use crate::layout::{HELD, LIVE, LOG_BARE, LOG_INNER, ProcessRecord, RECORD_CHUNKS, RECORDS_FIRST, chunk_of};
+use crate::lock::{Floor, Patience};
+use crate::log::LogCx;
+use crate::protocol;
+use crate::raw::Inner;
+use crate::seat::SeatCtx;
+use crate::sys::ofd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// `ProcessRecord::state`: its burial has begun (see [`Inner::retire_lock`]).
+pub const BURYING: u64 = 1 << 63;
+
+impl Inner {
+    /// Record `index`, or `None` when there is no such chunk.
+    pub fn record_at(&self, index: u32) -> Option<&ProcessRecord> {
+        let (k, i) = chunk_of(index, RECORDS_FIRST);
+        if k >= RECORD_CHUNKS {
+            return None;
+        }
+        let offset = self.header().record_chunks[k].load(Ordering::Acquire);
+        if offset == 0 || offset % 64 != 0 {
+            return None;
+        }
+        let size = size_of::<ProcessRecord>() as u64;
+        let p = self.at(offset + i as u64 * size, size).ok()?;
+        // SAFETY: in bounds by `at`, aligned as checked; all fields are atomics.
+        Some(unsafe { &*p.cast::<ProcessRecord>() })
+    }
+
+    /// Number of records in all chunks there are.
+    pub fn record_count(&self) -> u32 {
+        let chunks = &self.header().record_chunks;
+        let n = chunks.iter().take_while(|c| c.load(Ordering::Acquire) != 0).count();
+        (RECORDS_FIRST << n) - RECORDS_FIRST
+    }
+
+    /// `ProcessRecord::state` of record `index`, 0 when there is none: generation and LIVE tell whether a process is still the same.
+    pub fn record_state(&self, index: u32) -> u64 {
+        self.record_at(index).map_or(0, |r| r.state.load(Ordering::SeqCst) & !BURYING)
+    }
+
+    /// The record whose process sits on a seat.
+    pub fn record_of_seat(&self, seat: u32) -> Option<u32> {
+        self.seat_at(seat)?.record.load(Ordering::SeqCst).checked_sub(1).map(|r| r as u32)
+    }
+
+    /// Who sits on a seat, for messages.
+    pub fn holder(&self, seat: u32) -> Holder {
+        let process = self.record_of_seat(seat).and_then(|r| self.record_at(r)).map_or(0, |r| r.pid.load(Ordering::Relaxed));
+        let thread = self.seat_at(seat).map_or(0, |s| s.thread.load(Ordering::Relaxed));
+        Holder { process, thread }
+    }
+
+    /// Buries every dead process; returns how many. One system call for each live one.
+    pub fn bury_dead(&self) -> usize {
+        let Ok(Some(fd)) = self.backing.reopen() else { return 0 };
+        let live = (0..self.record_count()).filter(|r| self.record_state(*r) & LIVE != 0);
+        live.filter(|r| ofd::is_free(fd.as_fd(), *r).unwrap_or(false) && self.bury_record(*r)).count()
+    }
+
+    /// Buries the process of `record` if it is dead.
+    #[cold]
+    pub fn bury_record(&self, record: u32) -> bool {
+        match self.take_byte(record) {
+            // The byte goes with the descriptor, when `_byte` is dropped.
+            Some(_byte) => self.finish(record),
+            None => false,
+        }
+    }
+
+    /// The proof of death: the record's byte, through a descriptor opened afresh (one's own byte, and those that siblings are burying, are refused).
+    fn take_byte(&self, record: u32) -> Option<OwnedFd> {
+        if self.record_state(record) & LIVE == 0 || self.process.is_own(record) {
+            return None;
+        }
+        let fd = self.backing.reopen().ok()??;
+        (ofd::try_lock(fd.as_fd(), record).ok()? && self.record_state(record) & LIVE != 0).then_some(fd)
+    }
+
+    /// Settles the heap words that a dead seat left (pass 1 for all seats of its process), for those who wait for such a word, buriers too:
+    /// at most two bytes are held by one thread, and pass 1 waits for nothing, so any order of burials works.
+    #[cold]
+    pub fn settle_if_dead(&self, seat: u32) -> bool {
+        let Some(record) = self.record_of_seat(seat) else { return false };
+        let Some(_byte) = self.take_byte(record) else { return false };
+        let Ok(dead) = self.seats_of(record) else { return false };
+        for seat in &dead {
+            self.upper.settle(seat);
+        }
+        true
+    }
+
+    fn seats_of(&self, record: u32) -> Result<Vec<Box<SeatCtx>>> {
+        let own = |s: &u32| self.seat_at(*s).is_some_and(|x| x.record.load(Ordering::SeqCst) == record as u64 + 1);
+        (0..self.seat_count()).filter(own).map(|s| SeatCtx::new(self, s, 0, true)).collect()
+    }
+
+    /// All passes for a record whose byte the caller has (or is giving up: leaving is burying oneself). False when it must be tried again later.
+    pub(crate) fn finish(&self, record: u32) -> bool {
+        let Some(r) = self.record_at(record) else { return false };
+        let Ok(dead) = self.seats_of(record) else { return false };
+        r.state.fetch_or(BURYING, Ordering::SeqCst);
+        dead.iter().for_each(|s| self.upper.settle(s));
+        if !dead.iter().all(|s| finish_logs(s)) {
+            return false; // no memory to finish a commit: everything stays as it is, and locked
+        }
+        dead.iter().for_each(|s| free_words(s));
+        dead.iter().for_each(|s| free_marks(s));
+        self.header().deaths.fetch_add(1, Ordering::SeqCst);
+        for s in &dead {
+            // Dead before: the next burier finds the seat empty, and frees it. After: anyone may take it, with its slabs.
+            s.seat().record.store(0, Ordering::SeqCst);
+        }
+        // Dead before: the next burier finds no seats. After: the record may be taken by who gets its byte.
+        r.state.store(r.state.load(Ordering::SeqCst) & !(LIVE | BURYING), Ordering::SeqCst);
+        self.counters.buried.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Makes everybody forget the lock at `offset`, whose memory is about to be freed by who has it exclusively.
+    ///
+    /// Only guards that were forgotten (`mem::forget`) can still name it: their threads will never unlock it. A burier that has already read
+    /// such an entry is waited for: it announced itself (`BURYING`) before it read.
+    pub fn retire_lock(&self, offset: u64) {
+        for number in 0..self.seat_count() {
+            let Some(seat) = self.seat_at(number) else { continue };
+            let words = seat.held.iter().chain(&seat.marks.0);
+            let forgotten = words.filter(|w| {
+                let v = w.load(Ordering::SeqCst);
+                v & !1 == offset && w.compare_exchange(v, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            });
+            if forgotten.count() > 0
+                && let Some(record) = self.record_of_seat(number)
+            {
+                self.await_burial(record);
+            }
+        }
+    }
+
+    fn await_burial(&self, record: u32) {
+        let Some(r) = self.record_at(record) else { return };
+        while r.state.load(Ordering::SeqCst) & BURYING != 0 {
+            self.bury_record(record); // if its burier died
+            crate::sys::yield_now();
+        }
+    }
+}
+
+/// Pass 2 for one seat.
+fn finish_logs(seat: &SeatCtx) -> bool {
+    let logs = seat.logs();
+    for i in (0..HELD).filter(|i| logs[*i].was_undone() || logs[LOG_BARE].was_undone()) {
+        if let Some(word) = held_word(seat, i) {
+            protocol::note_undone(word, seat.number());
+        }
+    }
+    // The inner log first: the others may need it. Committed ones next: they may join others, which are final then.
+    let inner: &LogCx = &logs[LOG_INNER];
+    inner.recover(true) && inner.recover(false) && logs.iter().all(|l| l.recover(true)) && logs.iter().all(|l| l.recover(false))
+}
+
+fn held_word(seat: &SeatCtx, i: usize) -> Option<&AtomicU64> {
+    let offset = seat.seat().held[i].load(Ordering::SeqCst);
+    if offset == 0 || offset % 8 != 0 {
+        return None;
+    }
+    let p = seat.pool().at(offset, 8).ok()?;
+    // SAFETY: in bounds and aligned; a lock word, pinned by the outer lock that the same process holds (see the module).
+    Some(unsafe { &*p.cast::<AtomicU64>() })
+}
+
+/// Pass 3 for one seat.
+fn free_words(seat: &SeatCtx) {
+    let floor = Floor { seat, patience: Patience::Forever };
+    for i in 0..HELD {
+        if let Some(word) = held_word(seat, i) {
+            protocol::bury_word(&floor, word, seat.number());
+        }
+        seat.seat().held[i].store(0, Ordering::SeqCst);
+    }
+}
+
+/// Pass 4 for one seat.
+fn free_marks(seat: &SeatCtx) {
+    let floor = Floor { seat, patience: Patience::Forever };
+    seat.seat().marks.0.iter().for_each(|m| protocol::bury_mark(&floor, m));
+}

@@ -1,0 +1,85 @@
+//! Noticing that this process is the child of a fork or of a raw `clone`.
+//!
+//! The epoch stands in a page that the kernel wipes in children (`MADV_WIPEONFORK`). Reading 0 there means: a child, in its first moment. It
+//! takes a new epoch, by which everything that belongs to the parent (seats, guards) is told apart.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(not(miri))]
+mod page {
+    use super::*;
+    use rustix::mm::{Advice, MapFlags, ProtFlags};
+    use std::sync::Once;
+    use std::sync::atomic::AtomicPtr;
+
+    static UNSET: AtomicU64 = AtomicU64::new(0);
+    static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new((&raw const UNSET).cast_mut());
+    /// Last epoch taken, in ordinary memory: children inherit it.
+    static LAST: AtomicU64 = AtomicU64::new(0);
+
+    /// The current epoch, never 0.
+    #[inline(always)]
+    pub fn epoch() -> u64 {
+        // SAFETY: points to `UNSET` or to the page made in `begin`, which is never unmapped.
+        let epoch = unsafe { &*PAGE.load(Ordering::Relaxed) }.load(Ordering::Relaxed);
+        if epoch == 0 { begin() } else { epoch }
+    }
+
+    #[cold]
+    fn begin() -> u64 {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let page = make_page();
+            PAGE.store(page.unwrap_or((&raw const UNSET).cast_mut()), Ordering::SeqCst);
+            // SAFETY: the handlers are safe to call at any time and live as long as the process.
+            unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+        });
+        // SAFETY: as in `epoch`.
+        let word = unsafe { &*PAGE.load(Ordering::SeqCst) };
+        let next = LAST.load(Ordering::SeqCst) + 1;
+        match word.compare_exchange(0, next, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => {
+                LAST.store(next, Ordering::SeqCst);
+                next
+            }
+            Err(now) => now,
+        }
+    }
+
+    fn make_page() -> Option<*mut AtomicU64> {
+        // SAFETY: a new private page, advised as a whole, then used as one word; never unmapped.
+        unsafe {
+            let rw = ProtFlags::READ | ProtFlags::WRITE;
+            let page = rustix::mm::mmap_anonymous(std::ptr::null_mut(), 4096, rw, MapFlags::PRIVATE).ok()?;
+            rustix::mm::madvise(page, 4096, Advice::LinuxWipeOnFork).ok()?;
+            Some(page.cast())
+        }
+    }
+
+    extern "C" fn prepare() {
+        crate::registry::fork_prepare();
+    }
+
+    extern "C" fn parent() {
+        // SAFETY: after `prepare`, on the same thread.
+        unsafe { crate::registry::fork_done() };
+    }
+
+    extern "C" fn child() {
+        // Kernels without WIPEONFORK (before 4.14) get here for forks by libc at least.
+        // SAFETY: as in `epoch`.
+        unsafe { &*PAGE.load(Ordering::SeqCst) }.store(0, Ordering::SeqCst);
+        // SAFETY: after `prepare`, on the image of the same thread.
+        unsafe { crate::registry::fork_done() };
+    }
+}
+
+#[cfg(not(miri))]
+pub use page::epoch;
+
+/// Under Miri nothing forks.
+#[cfg(miri)]
+pub fn epoch() -> u64 {
+    static EPOCH: AtomicU64 = AtomicU64::new(1);
+    EPOCH.load(Ordering::Relaxed)
+}

@@ -1,0 +1,68 @@
+//! From an address to its pool: a table of this process, indexed by granule.
+//!
+//! Written only by `window` (under its lock), read by everybody without one. `base` is stored before `limit` (Release); readers load
+//! `limit` (Acquire) before `base`, so a limit is never larger than what the base loaded after it can reach.
+
+use crate::raw::Inner;
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+/// log2 of a granule: the address range that at most one window lies in, at its start.
+#[cfg(not(miri))]
+pub const GRANULE_SHIFT: u32 = 36;
+/// Miri has no 64 GiB to give.
+#[cfg(miri)]
+pub const GRANULE_SHIFT: u32 = 26;
+/// Entries of the table: all of a 47-bit address space.
+pub const GRANULES: usize = 1 << (47 - 36);
+
+/// What this process knows of one granule.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Granule {
+    /// Start of the window in this granule; 0: none.
+    pub(crate) start: AtomicUsize,
+    /// Length of that window.
+    pub(crate) len: AtomicUsize,
+    /// Start of the largest window of the same pool, exposed provenance.
+    pub(crate) base: AtomicPtr<u8>,
+    /// Bytes of the pool that are known to be usable through `base`.
+    pub(crate) limit: AtomicU64,
+    /// The pool.
+    pub(crate) pool: AtomicPtr<Inner>,
+}
+
+static TABLE: [Granule; GRANULES] = [const {
+    Granule {
+        start: AtomicUsize::new(0),
+        len: AtomicUsize::new(0),
+        base: AtomicPtr::new(std::ptr::null_mut()),
+        limit: AtomicU64::new(0),
+        pool: AtomicPtr::new(std::ptr::null_mut()),
+    }
+}; GRANULES];
+
+/// The entry for an address, whether or not a pool lies there.
+#[inline(always)]
+pub fn granule(address: usize) -> &'static Granule {
+    &TABLE[(address >> GRANULE_SHIFT) & (GRANULES - 1)]
+}
+
+impl Granule {
+    /// Current base of the pool that has a window in this granule; null if none has.
+    #[inline(always)]
+    pub fn base(&self) -> *mut u8 {
+        self.base.load(Ordering::Relaxed)
+    }
+
+    /// Address of `len` bytes at `offset`, or `None` when they are not known to be usable.
+    #[inline(always)]
+    pub fn resolve(&self, offset: u64, len: u64) -> Option<*mut u8> {
+        let limit = self.limit.load(Ordering::Acquire);
+        let end = offset.checked_add(len)?;
+        if end > limit {
+            return None;
+        }
+        // In bounds of the window at `base`: `limit` was loaded before `base` (see the module).
+        Some(self.base.load(Ordering::Relaxed).wrapping_add(offset as usize))
+    }
+}

@@ -1,0 +1,57 @@
+//! The pool under aquifer: backing files, windows, process records, seats, log and locks.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`layout`] | the shared structures, byte by byte |
+//! | [`options`], [`open`] | making, opening, listing and removing pools |
+//! | `backing`, `window`, [`granule`] | files, their growth, and where they are mapped |
+//! | [`process`], [`seat`], [`bury`] | who uses a pool, and what becomes of the dead |
+//! | [`log`], [`shift`] | operations that happen whole or not at all |
+//! | [`protocol`], [`lock`] | locks that survive their owners |
+//! | [`upper`] | what this crate needs of the crates above it |
+#![deny(unsafe_code)]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("aquifer needs 64-bit Linux: open-file-description locks, memfd, futexes and a large address space");
+
+mod atomic;
+#[allow(unsafe_code)]
+mod backing;
+#[allow(unsafe_code)]
+pub mod bury;
+mod error;
+#[allow(unsafe_code)]
+pub mod fork;
+pub mod granule;
+pub mod layout;
+#[allow(unsafe_code)]
+pub mod lock;
+#[allow(unsafe_code)]
+pub mod log;
+mod name;
+#[allow(unsafe_code)]
+pub mod open;
+pub mod options;
+#[allow(unsafe_code)]
+pub mod process;
+pub mod protocol;
+#[allow(unsafe_code)]
+pub mod raw;
+#[allow(unsafe_code)]
+mod registry;
+#[allow(unsafe_code)]
+pub mod seat;
+#[allow(unsafe_code)]
+pub mod shift;
+#[allow(unsafe_code)]
+pub(crate) mod sys;
+pub mod upper;
+#[allow(unsafe_code)]
+mod window;
+
+pub use backing::Kind as BackingKind;
+pub use error::{Error, Holder, Result};
+pub use open::Info;
+pub use options::Options;
+pub use raw::{Inner, RawPool};
+pub use sys::futex;

@@ -1,0 +1,216 @@
+//! Locks in the pool: [`protocol`](crate::protocol) with seats, futexes and the dead.
+
+use crate::atomic::{AtomicU64, Ordering};
+use crate::error::{Error, Result};
+use crate::layout::{HELD, MARKS};
+use crate::protocol::{self, RECOVERED, Refusal, UNDONE, World};
+use crate::seat::SeatCtx;
+use std::cell::Cell;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+/// The longest sleep: a lost wake-up, or the death of who should have woken us, costs no more.
+pub const NAP: Duration = Duration::from_millis(5);
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    Try,
+    /// Until then.
+    Until(Instant),
+    /// As long as it takes.
+    Forever,
+}
+
+/// What the death of a lock's last writer left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recovered {
+    /// It did not die.
+    #[default]
+    No,
+    /// It died; all its operations were finished.
+    Died,
+    /// It died, and its unfinished operation was undone.
+    Undone,
+}
+
+/// A write lock that was had: what its release needs.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteHold {
+    /// Place among the seat's held locks; also the number of the log to use.
+    pub held: usize,
+    /// What the last writer left.
+    pub recovered: Recovered,
+}
+
+/// A readers-writer lock of one word that many processes share; 0 is free.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub struct RawLock {
+    word: AtomicU64,
+}
+
+impl RawLock {
+    /// A free lock.
+    pub const fn new() -> RawLock {
+        RawLock { word: AtomicU64::new(0) }
+    }
+
+    /// Locks for reading and returns the mark to release. `offset` is the place of this lock in the pool.
+    ///
+    /// # Errors
+    /// `TooManyReadLocks`; `WouldDeadlock` when this thread holds it for writing; `WouldBlock` or `Timeout` naming the holder.
+    #[inline]
+    pub fn read(&self, seat: &SeatCtx, offset: u64, patience: Patience) -> Result<usize> {
+        seat.pool().follow()?;
+        let floor = Floor { seat, patience };
+        let mark = match protocol::read(&floor, &self.word, offset) {
+            Ok(mark) => mark,
+            Err(refusal) => return Err(floor.error(refusal, Error::TooManyReadLocks(MARKS))),
+        };
+        // What the lock guards may lie in what was grown before it was taken: make that reachable, or fail now.
+        if let Err(e) = seat.pool().follow() {
+            protocol::unlock_read(&floor, mark);
+            return Err(e);
+        }
+        Ok(mark)
+    }
+
+    /// Gives a read lock back.
+    #[inline]
+    pub fn unlock_read(seat: &SeatCtx, mark: usize) {
+        protocol::unlock_read(&Floor { seat, patience: Patience::Forever }, mark);
+    }
+
+    /// Locks for writing.
+    ///
+    /// # Errors
+    /// `TooManyWriteLocks`; `WouldDeadlock` when this thread holds it already; `WouldBlock` or `Timeout` naming the holder.
+    #[inline]
+    pub fn write(&self, seat: &SeatCtx, offset: u64, patience: Patience) -> Result<WriteHold> {
+        if seat.contended.get() == offset {
+            // Others waited when this thread released it last: let one of them have it.
+            seat.contended.set(0);
+            crate::sys::yield_now();
+        }
+        let floor = Floor { seat, patience };
+        let written = match protocol::write(&floor, &self.word, offset) {
+            Ok(written) => written,
+            Err(refusal) => return Err(floor.error(refusal, Error::TooManyWriteLocks(HELD))),
+        };
+        if let Err(e) = seat.pool().follow() {
+            protocol::unlock_write(&floor, &self.word, written.held);
+            return Err(e);
+        }
+        let recovered = match written.flags {
+            f if f & UNDONE != 0 => Recovered::Undone,
+            f if f & RECOVERED != 0 => Recovered::Died,
+            _ => Recovered::No,
+        };
+        Ok(WriteHold { held: written.held, recovered })
+    }
+
+    /// Gives a write lock back. What was done under it must be committed.
+    #[inline]
+    pub fn unlock_write(&self, seat: &SeatCtx, offset: u64, held: usize) {
+        if protocol::unlock_write(&Floor { seat, patience: Patience::Forever }, &self.word, held) {
+            seat.contended.set(offset);
+        }
+    }
+
+    /// Seat number of the writer.
+    pub fn writer(&self) -> Option<u32> {
+        (self.word.load(Ordering::SeqCst) & protocol::OWNER).checked_sub(1).map(|s| s as u32)
+    }
+
+    /// The word.
+    pub fn word(&self) -> &AtomicU64 {
+        &self.word
+    }
+}
+
+/// The protocol's world: one pool, seen from one seat.
+pub(crate) struct Floor<'a> {
+    pub(crate) seat: &'a SeatCtx,
+    pub(crate) patience: Patience,
+}
+
+impl Floor<'_> {
+    #[cold]
+    fn error(&self, refusal: Refusal, full: Error) -> Error {
+        match refusal {
+            Refusal::Deadlock => Error::WouldDeadlock("this thread holds the lock already"),
+            Refusal::Full => full,
+            Refusal::Expired(seat) if self.patience == Patience::Try => Error::WouldBlock(self.seat.pool().holder(seat)),
+            Refusal::Expired(seat) => Error::Timeout(self.seat.pool().holder(seat)),
+        }
+    }
+}
+
+impl World for Floor<'_> {
+    #[inline(always)]
+    fn me(&self) -> u32 {
+        self.seat.number()
+    }
+
+    fn seats(&self) -> u32 {
+        self.seat.pool().seat_count()
+    }
+
+    #[inline(always)]
+    fn marks(&self, seat: u32) -> Option<&[AtomicU64]> {
+        if seat == self.seat.number() {
+            return Some(&self.seat.seat().marks.0);
+        }
+        self.seat.pool().seat_at(seat).map(|s| &s.marks.0[..])
+    }
+
+    #[inline(always)]
+    fn held(&self) -> &[AtomicU64] {
+        &self.seat.seat().held
+    }
+
+    #[inline(always)]
+    fn nest(&self, mark: usize) -> &Cell<u32> {
+        &self.seat.nest[mark]
+    }
+
+    fn spin(&self) {
+        std::hint::spin_loop();
+    }
+
+    fn sleep(&self, word: &AtomicU64, seen: u64) {
+        self.seat.pool().counters.waits.fetch_add(1, Ordering::Relaxed);
+        let nap = match self.patience {
+            Patience::Until(end) => end.saturating_duration_since(Instant::now()).min(NAP),
+            _ => NAP,
+        };
+        crate::sys::futex::wait(low_half(word), seen as u32, nap);
+    }
+
+    fn wake(&self, word: &AtomicU64) {
+        crate::sys::futex::wake_all(low_half(word));
+    }
+
+    fn ask(&self, seat: u32) {
+        if let Some(record) = self.seat.pool().record_of_seat(seat) {
+            self.seat.pool().bury_record(record);
+        }
+    }
+
+    fn expired(&self) -> bool {
+        match self.patience {
+            Patience::Try => true,
+            Patience::Until(end) => Instant::now() >= end,
+            Patience::Forever => false,
+        }
+    }
+}
+
+/// The futex of a word: its low half.
+pub fn low_half(word: &AtomicU64) -> &AtomicU32 {
+    let half = if cfg!(target_endian = "big") { 1 } else { 0 };
+    // SAFETY: half of an 8-byte atomic, which is aligned for 4; used by the kernel and for no store.
+    unsafe { &*std::ptr::from_ref(word).cast::<AtomicU32>().add(half) }
+}

@@ -1,0 +1,300 @@
+//! The lock protocol, step by step and without system calls, so that a model checker can run the very same source.
+//!
+//! # The lock word
+//!
+//! | bits | meaning | set by | cleared by |
+//! |---|---|---|---|
+//! | 0..16 | writer's seat + 1 | the writer, by CAS from 0 | the writer; its burier |
+//! | 16 `UNDONE` | the last writer died and something was undone | its burier | the next writer, into its guard |
+//! | 17 `RECOVERED` | the last writer died | its burier | the next writer, into its guard |
+//! | 31 `WAIT` | somebody sleeps on the low half | who is about to sleep, by CAS | the writer's release; a burier |
+//! | 32..64 | summary: bit i: a seat = i mod 32 has read since the last writer | readers, by CAS while there is no writer | the writer's release |
+//!
+//! # Why a reader and a writer never both get in
+//!
+//! A reader stores its mark, then loads the word; a writer stores the word, then loads the marks. Both stores are SeqCst read-modify-writes
+//! and both loads SeqCst, so at least one sees the other. The reader that sees a writer takes its mark back; the writer that sees a mark waits for it.
+//! The writer looks only at seats whose summary bit is set: a reader gets in only after setting it, in the same word that the writer takes by CAS.
+//!
+//! # Lost wake-ups
+//!
+//! Releasing is a load and a store rather than a swap, which halves the cost of a lock. A waiter that announces itself exactly between the
+//! two is not woken; it wakes by itself, as after the death of whoever should have woken it: no sleep is longer than 5 ms.
+
+use crate::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+
+/// Bits of the writer's seat + 1.
+pub const OWNER: u64 = 0xffff;
+/// The last writer died and something was undone.
+pub const UNDONE: u64 = 1 << 16;
+/// The last writer died.
+pub const RECOVERED: u64 = 1 << 17;
+/// Somebody sleeps on the low half.
+pub const WAIT: u64 = 1 << 31;
+/// The half of the word that a release clears, and that waiters sleep on.
+pub const LOW: u64 = 0xffff_ffff;
+
+const SUMMARY_SHIFT: u32 = 32;
+const SPINS: u32 = 60;
+
+/// Everything the protocol needs to know and do besides the word itself.
+pub trait World {
+    /// Number of the calling thread's seat.
+    fn me(&self) -> u32;
+    /// Number of seats there are.
+    fn seats(&self) -> u32;
+    /// Read marks of a seat.
+    fn marks(&self, seat: u32) -> Option<&[AtomicU64]>;
+    /// Offsets of locks that this seat holds or wants for writing.
+    fn held(&self) -> &[AtomicU64];
+    /// How often this thread has read-locked the lock of its mark.
+    fn nest(&self, mark: usize) -> &Cell<u32>;
+    /// One turn of a short spin.
+    fn spin(&self);
+    /// Sleeps while the word's low half is that of `seen`, for a bounded time.
+    fn sleep(&self, word: &AtomicU64, seen: u64);
+    /// Wakes all who sleep on the word.
+    fn wake(&self, word: &AtomicU64);
+    /// Buries the process of `seat` if it is dead.
+    fn ask(&self, seat: u32);
+    /// Whether the caller's patience is at its end.
+    fn expired(&self) -> bool;
+}
+
+/// Why a lock was not had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// This thread holds it in a way that would make it wait for itself.
+    Deadlock,
+    /// No free mark, or no free place among the held locks.
+    Full,
+    /// Patience ended while this seat held the lock.
+    Expired(u32),
+}
+
+/// A write lock that was had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Place among the held locks.
+    pub held: usize,
+    /// `UNDONE` and `RECOVERED` as they stood in the word.
+    pub flags: u64,
+}
+
+/// Takes a read lock; returns the mark. Nested read locks of one thread share a mark.
+#[inline]
+pub fn read(world: &impl World, word: &AtomicU64, offset: u64) -> Result<usize, Refusal> {
+    let me = world.me();
+    let Some(marks) = world.marks(me) else { return Err(Refusal::Full) };
+    let mut free = None;
+    for (k, m) in marks.iter().enumerate() {
+        let m = m.load(Ordering::Relaxed) & !1;
+        if m == offset {
+            // Two marks for one lock would let a writer in when the first is taken back.
+            world.nest(k).set(world.nest(k).get() + 1);
+            return Ok(k);
+        }
+        if m == 0 && free.is_none() {
+            free = Some(k);
+        }
+    }
+    let k = free.ok_or(Refusal::Full)?;
+    let bit = 1 << (SUMMARY_SHIFT + me % 32);
+    loop {
+        // Dead before: nothing. After: the burier takes the mark back.
+        marks[k].swap(offset, Ordering::SeqCst);
+        let mut w = word.load(Ordering::SeqCst);
+        while w & OWNER == 0 {
+            if w & bit == 0
+                && let Err(now) = word.compare_exchange(w, w | bit, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                w = now;
+                continue;
+            }
+            world.nest(k).set(1);
+            return Ok(k);
+        }
+        take_mark_back(world, &marks[k]);
+        wait_for_writer(world, word, w)?;
+    }
+}
+
+/// Gives a read lock back. The lock itself is not touched: its memory may be gone.
+#[inline]
+pub fn unlock_read(world: &impl World, mark: usize) {
+    let nest = world.nest(mark).get();
+    world.nest(mark).set(nest.wrapping_sub(1));
+    if nest == 1
+        && let Some(m) = world.marks(world.me()).and_then(|m| m.get(mark))
+    {
+        take_mark_back(world, m);
+    }
+}
+
+#[inline(always)]
+fn take_mark_back(world: &impl World, mark: &AtomicU64) {
+    let waited_for = mark.load(Ordering::Relaxed) & 1 != 0;
+    // Release: what was read under the lock was read before a writer sees the mark gone.
+    mark.store(0, Ordering::Release);
+    if waited_for {
+        world.wake(mark);
+    }
+}
+
+#[cold]
+fn wait_for_writer(world: &impl World, word: &AtomicU64, seen: u64) -> Result<(), Refusal> {
+    let owner = (seen & OWNER) as u32 - 1;
+    if owner == world.me() {
+        return Err(Refusal::Deadlock);
+    }
+    for _ in 0..SPINS {
+        if word.load(Ordering::Relaxed) & OWNER != seen & OWNER {
+            return Ok(());
+        }
+        world.spin();
+    }
+    if world.expired() {
+        world.ask(owner);
+        let gone = word.load(Ordering::Relaxed) & OWNER != seen & OWNER;
+        return if gone { Ok(()) } else { Err(Refusal::Expired(owner)) };
+    }
+    let mut seen = seen;
+    if seen & WAIT == 0 {
+        if word.compare_exchange(seen, seen | WAIT, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+            return Ok(());
+        }
+        seen |= WAIT;
+    }
+    world.sleep(word, seen);
+    if word.load(Ordering::Relaxed) & OWNER == seen & OWNER {
+        world.ask(owner);
+    }
+    Ok(())
+}
+
+/// Takes a write lock.
+#[inline]
+pub fn write(world: &impl World, word: &AtomicU64, offset: u64) -> Result<Written, Refusal> {
+    let me = world.me();
+    let own = me as u64 + 1;
+    let Some(marks) = world.marks(me) else { return Err(Refusal::Full) };
+    if marks.iter().any(|m| m.load(Ordering::Relaxed) & !1 == offset) {
+        return Err(Refusal::Deadlock);
+    }
+    let places = world.held();
+    let held = places.iter().position(|h| h.load(Ordering::Relaxed) == 0).ok_or(Refusal::Full)?;
+    // Before the word: whoever buries us finds every lock that may name us. The CAS below keeps the order.
+    places[held].store(offset, Ordering::Release);
+    let taken = loop {
+        let w = word.load(Ordering::Relaxed);
+        if w & OWNER == 0 {
+            let mine = w & !(UNDONE | RECOVERED) | own;
+            // Dead before: not ours. After: the burier finds it by `held` and frees it.
+            if word.compare_exchange(w, mine, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                break w;
+            }
+        } else if let Err(refusal) = wait_for_writer(world, word, w) {
+            places[held].store(0, Ordering::Release);
+            return Err(refusal);
+        }
+    };
+    let written = Written { held, flags: taken & (UNDONE | RECOVERED) };
+    let summary = (taken >> SUMMARY_SHIFT) as u32;
+    if summary != 0
+        && let Err(refusal) = wait_for_readers(world, offset, summary)
+    {
+        give_up(world, word, written);
+        return Err(refusal);
+    }
+    Ok(written)
+}
+
+/// Waits until no seat of the summary marks the lock.
+#[cold]
+fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(), Refusal> {
+    let me = world.me();
+    for seat in (0..world.seats()).filter(|s| summary >> (s % 32) & 1 != 0 && *s != me) {
+        for mark in world.marks(seat).into_iter().flatten() {
+            let mut turns = 0;
+            loop {
+                let m = mark.load(Ordering::SeqCst);
+                if m & !1 != offset {
+                    break;
+                }
+                turns += 1;
+                if turns < SPINS {
+                    world.spin();
+                } else if world.expired() {
+                    world.ask(seat);
+                    if mark.load(Ordering::SeqCst) & !1 == offset {
+                        return Err(Refusal::Expired(seat));
+                    }
+                } else if m & 1 != 0 || mark.compare_exchange(m, m | 1, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                    world.sleep(mark, m | 1);
+                    if mark.load(Ordering::SeqCst) & !1 == offset {
+                        world.ask(seat);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Frees the word without having had the lock: the summary stays, since readers may still be in, and the flags, since nobody has seen them.
+#[cold]
+fn give_up(world: &impl World, word: &AtomicU64, written: Written) {
+    let mut w = word.load(Ordering::Relaxed);
+    while let Err(now) = word.compare_exchange(w, w & !LOW | written.flags, Ordering::SeqCst, Ordering::Relaxed) {
+        w = now;
+    }
+    if w & WAIT != 0 {
+        world.wake(word);
+    }
+    world.held()[written.held].store(0, Ordering::Release);
+}
+
+/// Gives a write lock back; true if somebody waited for it.
+#[inline]
+pub fn unlock_write(world: &impl World, word: &AtomicU64, held: usize) -> bool {
+    let waited_for = word.load(Ordering::Relaxed) & WAIT != 0;
+    // Release: all that was written under the lock, and its log's commit, are seen by the next owner.
+    // Dead before: the burier frees the word. After: it is free, and `held` names a lock that does not name us.
+    word.store(0, Ordering::Release);
+    if waited_for {
+        world.wake(word);
+    }
+    world.held()[held].store(0, Ordering::Release);
+    waited_for
+}
+
+/// Frees a word that names the dead seat `dead`; the summary stays. Repeatable.
+pub fn bury_word(world: &impl World, word: &AtomicU64, dead: u32) {
+    let mut w = word.load(Ordering::SeqCst);
+    while w & OWNER == dead as u64 + 1 {
+        let freed = w & !LOW | w & UNDONE | RECOVERED;
+        match word.compare_exchange(w, freed, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => return if w & WAIT != 0 { world.wake(word) },
+            Err(now) => w = now,
+        }
+    }
+}
+
+/// Notes in a word that names the dead seat that its operation is undone. Repeatable.
+pub fn note_undone(word: &AtomicU64, dead: u32) {
+    let mut w = word.load(Ordering::SeqCst);
+    while w & OWNER == dead as u64 + 1 && w & UNDONE == 0 {
+        match word.compare_exchange(w, w | UNDONE, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => return,
+            Err(now) => w = now,
+        }
+    }
+}
+
+/// Takes a dead seat's mark back. Repeatable.
+pub fn bury_mark(world: &impl World, mark: &AtomicU64) {
+    if mark.swap(0, Ordering::SeqCst) & 1 != 0 {
+        world.wake(mark);
+    }
+}

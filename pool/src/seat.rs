@@ -1,0 +1,222 @@
+//! A seat as the thread on it sees it, and how a thread finds its own.
+
+use crate::error::{Error, Result};
+use crate::layout::{CLASSES, HELD, LOG_BARE, LOGS, MARKS, SEAT_CHUNKS, SEATS_FIRST, Seat, chunk_of};
+use crate::log::LogCx;
+use crate::process::Rest;
+use crate::raw::Inner;
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+
+/// What a thread keeps of its seat in private memory. Never moves; belongs to one thread.
+///
+/// A burier makes one for the dead seat it acts as.
+#[derive(Debug)]
+pub struct SeatCtx {
+    pool: *const Inner,
+    seat: *const Seat,
+    number: u32,
+    pub(crate) epoch: u64,
+    /// How often this thread has read-locked the lock of each mark.
+    pub(crate) nest: [Cell<u32>; MARKS],
+    /// Offset of the lock last released while others waited: the next one to want it lets them pass.
+    pub(crate) contended: Cell<u64>,
+    logs: [LogCx; LOGS],
+    /// The heap's private hints for each size class: derived data, never the truth.
+    pub hints: [Cell<u64>; 2 * CLASSES],
+    /// Whether this context stands for a dead seat.
+    pub(crate) burying: bool,
+}
+
+impl SeatCtx {
+    /// A context for seat `number`, which the caller has taken or is burying.
+    pub(crate) fn new(pool: &Inner, number: u32, epoch: u64, burying: bool) -> Result<Box<SeatCtx>> {
+        let seat: *const Seat = pool.seat_at(number).ok_or_else(|| Error::Damaged(format!("seat {number} is missing")))?;
+        let mut ctx = Box::<SeatCtx>::new_uninit();
+        let at = ctx.as_mut_ptr();
+        let log = |i: usize| {
+            // SAFETY: `seat` points to a whole seat: `seat_at` checked it.
+            LogCx::new(unsafe { &raw const (*seat).logs[i] }, at.cast_const(), i)
+        };
+        let value = SeatCtx {
+            pool,
+            seat,
+            number,
+            epoch,
+            nest: [const { Cell::new(0) }; MARKS],
+            contended: Cell::new(0),
+            logs: std::array::from_fn(log),
+            hints: [const { Cell::new(0) }; 2 * CLASSES],
+            burying,
+        };
+        // The logs keep the address of the box: it does not move again.
+        ctx.write(value);
+        // SAFETY: written just above.
+        Ok(unsafe { ctx.assume_init() })
+    }
+
+    /// The pool.
+    #[inline(always)]
+    pub fn pool(&self) -> &Inner {
+        // SAFETY: contexts are dropped before their pool's `Inner`, and found only through a pool that is alive.
+        unsafe { &*self.pool }
+    }
+
+    /// The shared part.
+    #[inline(always)]
+    pub fn seat(&self) -> &Seat {
+        // SAFETY: checked by `seat_at` in `new`; its window stays mapped until the pool is closed.
+        unsafe { &*self.seat }
+    }
+
+    /// Number of the seat; `number + 1` names it in shared words.
+    #[inline(always)]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether a burier acts as this seat.
+    pub fn is_burying(&self) -> bool {
+        self.burying
+    }
+
+    /// Log `i` of the seat.
+    #[inline(always)]
+    pub fn log(&self, i: usize) -> &LogCx {
+        &self.logs[i]
+    }
+
+    /// The log for work under no lock.
+    #[inline(always)]
+    pub fn bare(&self) -> &LogCx {
+        &self.logs[LOG_BARE]
+    }
+
+    /// All logs of the seat.
+    pub fn logs(&self) -> &[LogCx] {
+        &self.logs
+    }
+
+    /// Whether nothing is held and nothing is under way, so that the seat may be given up.
+    pub(crate) fn is_idle(&self) -> bool {
+        let s = self.seat();
+        (0..HELD).all(|i| s.held[i].load(Ordering::Relaxed) == 0)
+            && (0..MARKS).all(|i| s.marks.0[i].load(Ordering::Relaxed) == 0)
+            && self.logs.iter().all(LogCx::is_empty)
+    }
+}
+
+impl Inner {
+    /// Seat `number`, or `None` when there is no such chunk (or its offset is damaged).
+    #[inline]
+    pub fn seat_at(&self, number: u32) -> Option<&Seat> {
+        let (k, i) = chunk_of(number, SEATS_FIRST);
+        if k >= SEAT_CHUNKS {
+            return None;
+        }
+        let offset = self.header().seat_chunks[k].load(Ordering::Acquire);
+        if offset == 0 || offset % 128 != 0 {
+            return None;
+        }
+        let p = self.at(offset + i as u64 * size_of::<Seat>() as u64, size_of::<Seat>() as u64).ok()?;
+        // SAFETY: in bounds by `at`, aligned as checked; all fields are atomics or padding.
+        Some(unsafe { &*p.cast::<Seat>() })
+    }
+
+    /// Number of seats in all chunks there are.
+    pub fn seat_count(&self) -> u32 {
+        let chunks = &self.header().seat_chunks;
+        let n = chunks.iter().take_while(|c| c.load(Ordering::Acquire) != 0).count();
+        (SEATS_FIRST << n) - SEATS_FIRST
+    }
+
+    /// The calling thread's seat, taken now if it has none.
+    ///
+    /// # Errors
+    /// `TooMany` when all seats are taken, `OutOfMemory` when no more can be made, and the errors of joining anew after a fork.
+    #[inline]
+    pub fn seat(&self) -> Result<&SeatCtx> {
+        let epoch = crate::fork::epoch();
+        let cached = CACHE.get()[(self.id % WAYS as u64) as usize];
+        if cached.pool == self.id && cached.epoch == epoch {
+            // SAFETY: cached by this thread for this pool, which is alive (`self`), in this process (`epoch`); contexts live until
+            // their thread gives the seat up, which clears the cache, or the pool is closed, whose id is never used again.
+            return Ok(unsafe { &*cached.seat });
+        }
+        self.seat_slow(epoch)
+    }
+
+    #[cold]
+    fn seat_slow(&self, epoch: u64) -> Result<&SeatCtx> {
+        let seat = self.sit(epoch, thread_key())?;
+        let mut cache = CACHE.get();
+        cache[(self.id % WAYS as u64) as usize] = Cached { pool: self.id, epoch, seat };
+        CACHE.set(cache);
+        // A thread whose destructors have run keeps its seat as long as the process: nothing would tell us of its end.
+        let _ = AT_END.try_with(|e| e.note(self.id));
+        // SAFETY: `sit` returned a context that its table keeps alive until the thread gives it up.
+        Ok(unsafe { &*seat })
+    }
+
+    /// Gives up the calling thread's seat if nothing is held on it.
+    pub fn give_up_seat(&self) {
+        let mut cache = CACHE.get();
+        cache[(self.id % WAYS as u64) as usize] = Cached::NONE;
+        CACHE.set(cache);
+        self.rise(thread_key(), Rest::IfIdle);
+    }
+}
+
+const WAYS: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Cached {
+    pool: u64,
+    epoch: u64,
+    seat: *const SeatCtx,
+}
+
+impl Cached {
+    const NONE: Cached = Cached { pool: 0, epoch: 0, seat: std::ptr::null() };
+}
+
+thread_local! {
+    /// The seats used last, by pool. No destructor: usable until the thread is gone.
+    static CACHE: Cell<[Cached; WAYS]> = const { Cell::new([Cached::NONE; WAYS]) };
+    static KEY: Cell<u64> = const { Cell::new(0) };
+    static AT_END: AtEnd = const { AtEnd { pools: std::cell::RefCell::new(Vec::new()) } };
+}
+
+/// A number of its own for each thread of this process, never used again.
+pub(crate) fn thread_key() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    if KEY.get() == 0 {
+        KEY.set(NEXT.fetch_add(1, Ordering::Relaxed));
+    }
+    KEY.get()
+}
+
+/// Gives the thread's seats up when it ends.
+struct AtEnd {
+    pools: std::cell::RefCell<Vec<u64>>,
+}
+
+impl AtEnd {
+    fn note(&self, pool: u64) {
+        let mut pools = self.pools.borrow_mut();
+        if !pools.contains(&pool) {
+            pools.push(pool);
+        }
+    }
+}
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        for id in self.pools.take() {
+            if let Some(pool) = crate::registry::find(id) {
+                pool.give_up_seat();
+            }
+        }
+    }
+}
+

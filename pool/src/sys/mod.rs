@@ -1,0 +1,54 @@
+//! All system calls of the crate.
+
+pub mod futex;
+pub(crate) mod file;
+pub(crate) mod liveness;
+pub(crate) mod map;
+pub(crate) mod ofd;
+
+/// Lets another thread run.
+pub(crate) fn yield_now() {
+    std::thread::yield_now();
+}
+
+/// The calling thread's id, for messages.
+#[cfg(not(miri))]
+pub(crate) fn thread_id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get() as u32
+}
+
+/// Miri has no thread ids.
+#[cfg(miri)]
+pub(crate) fn thread_id() -> u32 {
+    1
+}
+
+/// Eight random bytes.
+pub(crate) fn random() -> u64 {
+    #[cfg(not(miri))]
+    {
+        let mut bytes = [0u8; 8];
+        if rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty()) == Ok(8) {
+            return u64::from_ne_bytes(bytes);
+        }
+    }
+    // Without getrandom: the standard library's hash keys are random too.
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// Bytes of a page of this system.
+pub(crate) fn page_size() -> u64 {
+    if cfg!(miri) { 4096 } else { rustix::param::page_size() as u64 }
+}
+
+/// Has the handlers called around every `fork` of this program.
+pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
+    #[cfg(not(miri))]
+    // SAFETY: the handlers are functions of this program, and stay. For want of memory (the only failure) children are still told by the epoch.
+    unsafe {
+        libc::pthread_atfork(Some(prepare), Some(parent), Some(child));
+    }
+    #[cfg(miri)]
+    let _ = (prepare, parent, child);
+}
