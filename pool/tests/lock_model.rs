@@ -243,6 +243,8 @@ fn a_writer_that_dies_at_any_operation_lets_the_others_go_on() {
 fn a_writer_that_gives_up_leaves_readers_guarded() {
     for patience in 0..4 {
         shuttle::check_random(move || scene(reads, u64::MAX, [writes, writes], patience), SCHEDULES);
+        // Long delays of one thread, as PCT makes them: a reader stays in while one writer gives up and the next comes.
+        shuttle::check_pct(move || scene(reads, u64::MAX, [writes, writes], patience), 6 * SCHEDULES, 4);
         shuttle::check_random(move || scene(reads, 9, [reads, writes], patience), SCHEDULES);
     }
 }
