@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::sys::file::{self, Identity};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where a pool lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,20 +25,21 @@ pub(crate) struct Backing {
     pub(crate) kind: Kind,
     /// Name or path, for messages and `info`.
     pub(crate) name: String,
-    pub(crate) path: Option<PathBuf>,
     /// Carries no lock and is never locked through.
     pub(crate) fd: Option<OwnedFd>,
     pub(crate) identity: Identity,
+    /// Whether this process found the file as the last to use it had left it in order.
+    clean: AtomicBool,
 }
 
 impl Backing {
     /// A backing on an open regular file.
-    pub(crate) fn on_file(kind: Kind, name: &str, path: Option<PathBuf>, fd: OwnedFd) -> Result<Backing> {
+    pub(crate) fn on_file(kind: Kind, name: &str, fd: OwnedFd) -> Result<Backing> {
         if let Some(system) = file::network(fd.as_fd()) {
             return Err(Error::Unsupported(format!("`{name}` is on {system}, whose locks and memory do not reach other machines")));
         }
         match file::describe(fd.as_fd()) {
-            Ok(Ok((identity, ..))) => Ok(Backing { kind, name: name.into(), path, fd: Some(fd), identity }),
+            Ok(Ok((identity, ..))) => Ok(Backing { kind, name: name.into(), fd: Some(fd), identity, clean: AtomicBool::new(true) }),
             Ok(Err(why)) => Err(Error::NotAPool { name: name.into(), why: why.into() }),
             Err(e) => Err(Error::system("stat", name, e)),
         }
@@ -47,7 +48,17 @@ impl Backing {
     /// Private memory.
     pub(crate) fn private() -> Backing {
         let identity = Identity { device: 0, inode: 0 };
-        Backing { kind: Kind::Private, name: "private memory".into(), path: None, fd: None, identity }
+        Backing { kind: Kind::Private, name: "private memory".into(), fd: None, identity, clean: AtomicBool::new(true) }
+    }
+
+    /// Notes the state of a file that is being opened.
+    pub(crate) fn note_clean(&self, clean: bool) {
+        self.clean.store(clean, Ordering::Relaxed);
+    }
+
+    /// Whether the last process before this one had left in order. False also when others have it open now.
+    pub(crate) fn was_clean(&self) -> bool {
+        self.clean.load(Ordering::Relaxed)
     }
 
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -12,6 +12,7 @@
 //! Undo comes before words and words before marks, so that the memory of an inner lock stays pinned by the outer one while it is touched.
 
 use crate::error::{Holder, Result};
+use crate::fork::NoFork;
 use crate::layout::{HELD, LIVE, LOG_BARE, LOG_INNER, ProcessRecord, RECORD_CHUNKS, RECORDS_FIRST, chunk_of};
 use crate::lock::{Floor, Patience};
 use crate::log::LogCx;
@@ -84,12 +85,13 @@ impl Inner {
     }
 
     /// The proof of death: the record's byte, through a descriptor opened afresh (one's own byte, and those that siblings are burying, are refused).
-    fn take_byte(&self, record: u32) -> Option<OwnedFd> {
+    fn take_byte(&self, record: u32) -> Option<(OwnedFd, NoFork)> {
         if self.record_state(record) & LIVE == 0 || self.process.is_own(record) {
             return None;
         }
+        let no_fork = crate::fork::no_fork();
         let fd = self.backing.reopen().ok()??;
-        (ofd::try_lock(fd.as_fd(), record).ok()? && self.record_state(record) & LIVE != 0).then_some(fd)
+        (ofd::try_lock(fd.as_fd(), record).ok()? && self.record_state(record) & LIVE != 0).then_some((fd, no_fork))
     }
 
     /// Settles the heap words that a dead seat left (pass 1 for all seats of its process), for those who wait for such a word, buriers too:

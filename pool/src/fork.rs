@@ -69,6 +69,7 @@ mod page {
         // Kernels without WIPEONFORK (before 4.14) get here for forks by libc at least.
         // SAFETY: as in `epoch`.
         unsafe { &*PAGE.load(Ordering::SeqCst) }.store(0, Ordering::SeqCst);
+        epoch();
         // SAFETY: after `prepare`, on the image of the same thread.
         unsafe { crate::registry::fork_done() };
     }
@@ -76,6 +77,58 @@ mod page {
 
 #[cfg(not(miri))]
 pub use page::epoch;
+
+/// Who has a descriptor that locks a record's byte, or is about to: low 31 bits how many, bit 31 whether somebody forks, above it the epoch.
+/// Counts of another epoch are those of a parent's threads, which are not here.
+static GATE: AtomicU64 = AtomicU64::new(0);
+const FORKING: u64 = 1 << 31;
+
+fn gate(epoch: u64) -> (u64, u64) {
+    let word = GATE.load(Ordering::SeqCst);
+    (word, if word >> 32 == epoch & 0xffff_ffff { word & 0xffff_ffff } else { 0 })
+}
+
+/// While this lives, nobody in this process forks: the child would inherit the descriptor, and with it the lock, beyond our death.
+#[derive(Debug)]
+pub(crate) struct NoFork(u64);
+
+/// Waits for a fork under way. May be nested.
+pub(crate) fn no_fork() -> NoFork {
+    let epoch = epoch();
+    loop {
+        let (word, state) = gate(epoch);
+        let entered = epoch << 32 | (state + 1);
+        if state & FORKING == 0 && GATE.compare_exchange(word, entered, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            return NoFork(epoch);
+        }
+        crate::sys::yield_now();
+    }
+}
+
+impl Drop for NoFork {
+    fn drop(&mut self) {
+        if self.0 == epoch() {
+            GATE.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Waits until nobody is inside, and keeps everybody out until `open_gate`.
+pub(crate) fn close_gate() {
+    let epoch = epoch();
+    loop {
+        let (word, state) = gate(epoch);
+        if state == 0 && GATE.compare_exchange(word, epoch << 32 | FORKING, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            return;
+        }
+        crate::sys::yield_now();
+    }
+}
+
+/// Ends `close_gate`; in the child the new epoch has done so already.
+pub(crate) fn open_gate() {
+    GATE.store(epoch() << 32, Ordering::SeqCst);
+}
 
 /// Under Miri nothing forks.
 #[cfg(miri)]

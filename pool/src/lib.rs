@@ -19,6 +19,7 @@ mod atomic;
 mod backing;
 #[allow(unsafe_code)]
 pub mod bury;
+mod draft;
 mod error;
 #[allow(unsafe_code)]
 pub mod fork;

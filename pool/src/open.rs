@@ -1,6 +1,7 @@
 //! Making, opening, listing and removing pools.
 
 use crate::backing::{Backing, Kind};
+use crate::draft;
 use crate::error::{Error, Result};
 use crate::layout::{self, HEADER_FIXED, Header, LIVE, MAGIC, PAGE, PAGE_SHIFT, VERSION, fresh};
 use crate::name;
@@ -13,7 +14,7 @@ use crate::upper::Upper;
 use crate::window::Windows;
 use rustix::io::Errno;
 use std::mem::offset_of;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +37,10 @@ pub struct Info {
     pub base: usize,
     /// Hard limit in bytes, 0: none.
     pub hard_limit: u64,
+    /// Least and most bytes by which it grows at a time.
+    pub growth: (u64, u64),
+    /// Whether the file had been left in order when this process opened it. False too while others have it open.
+    pub found_clean: bool,
     /// How often the pool has grown.
     pub grown: u64,
     /// How often this process mapped a larger window.
@@ -77,22 +82,15 @@ impl RawPool {
             return Err(Error::AlreadyExists(name));
         }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let (fd, temporary) = unlinked_file(folder, &name)?;
-        let made = Backing::on_file(kind, &name, Some(path.clone()), fd).and_then(|b| make(options, b, upper));
-        let pool = match made {
-            Ok(pool) => pool,
-            Err(e) => {
-                remove(temporary.as_deref());
-                return Err(e);
-            }
-        };
-        let linked = match (&temporary, pool.backing.fd()) {
-            (Some(t), _) => file::link_path(t, &path),
-            (None, Some(fd)) => file::link(fd, &path),
-            (None, None) => Ok(()),
-        };
-        remove(temporary.as_deref());
-        linked.map_err(|e| refusal("create", &name, e))?;
+        let (fd, draft) = draft::begin(folder, !options.without_nameless).map_err(|e| match e {
+            // Here not the pool is missing, but the folder it is to be in.
+            Errno::NOENT | Errno::NOTDIR => Error::system("create", &name, e),
+            e => refusal("create", &name, e),
+        })?;
+        let pool = make(options, Backing::on_file(kind, &name, fd)?, upper)?;
+        if let Some(fd) = pool.backing.fd() {
+            draft.publish(fd, &path).map_err(|e| refusal("create", &name, e))?;
+        }
         enter(options, pool)
     }
 
@@ -102,8 +100,8 @@ impl RawPool {
     /// `NoSuchPool`, `Permission`, `NotAPool`, `Version`, `Damaged`, `Truncated`, `AddressSpace`, `TooMany`, `BadName`.
     pub fn open(options: &Options, place: Place<'_>, upper: &'static dyn Upper) -> Result<RawPool> {
         let (kind, name, path) = place.file()?;
-        let fd = file::open(&path).map_err(|e| refusal("open", &name, e))?;
-        let backing = Backing::on_file(kind, &name, Some(path), fd)?;
+        let fd = file::open(&path, kind == Kind::File).map_err(|e| refusal("open", &name, e))?;
+        let backing = Backing::on_file(kind, &name, fd)?;
         if !options.second_mapping
             && let Some(open) = registry::find_file(backing.identity)
         {
@@ -118,6 +116,7 @@ impl RawPool {
             return Err(Error::Damaged("the pool was made with another hash function".into()));
         }
         upper.verify(&pool)?;
+        pool.backing.note_clean(pool.header().clean.load(Ordering::SeqCst) == 1);
         pool.join()?;
         enter(options, pool)
     }
@@ -127,13 +126,15 @@ impl RawPool {
     /// # Errors
     /// As `open` and `create`.
     pub fn open_or_create(options: &Options, place: Place<'_>, upper: &'static dyn Upper) -> Result<RawPool> {
+        let mut tries = 100;
         loop {
             match RawPool::open(options, place, upper) {
                 Err(Error::NoSuchPool(_)) => {}
                 other => return other,
             }
             match RawPool::create(options, place, upper) {
-                Err(Error::AlreadyExists(_)) => {}
+                // Somebody was faster: open again. A symbolic link that leads nowhere would keep us here for ever.
+                Err(Error::AlreadyExists(_)) if tries > 0 => tries -= 1,
                 other => return other,
             }
         }
@@ -145,7 +146,7 @@ impl RawPool {
     /// `OutOfMemory`, `AddressSpace`.
     pub fn memfd(options: &Options, upper: &'static dyn Upper) -> Result<RawPool> {
         let fd = file::memfd("aquifer").map_err(|e| Error::system("create", "memfd", e))?;
-        let pool = make(options, Backing::on_file(Kind::Memfd, "memfd", None, fd)?, upper)?;
+        let pool = make(options, Backing::on_file(Kind::Memfd, "memfd", fd)?, upper)?;
         enter(options, pool)
     }
 
@@ -170,6 +171,8 @@ impl RawPool {
             window: self.windows.len(),
             base: self.windows.base().addr(),
             hard_limit: h.hard_limit,
+            growth: (h.grow_step, h.grow_ceiling),
+            found_clean: self.backing.was_clean(),
             grown: h.grown.load(Ordering::Relaxed),
             moved: self.counters.moves.load(Ordering::Relaxed),
             waited: self.counters.waits.load(Ordering::Relaxed),
@@ -225,7 +228,13 @@ impl Drop for Inner {
         registry::leave(self.id);
         let last = self.leave();
         if last && self.backing.kind == Kind::File {
-            self.header().clean.store(1, Ordering::SeqCst);
+            let clean = &self.header().clean;
+            // Dead before: not closed in order, as far as the next opener can tell, who then checks everything. After: in order.
+            clean.store(1, Ordering::SeqCst);
+            // Who joins marks its record first, then stores 0: if it came before our 1, its record is seen here.
+            if (0..self.record_count()).any(|r| self.record_state(r) & LIVE != 0) {
+                clean.store(0, Ordering::SeqCst);
+            }
         }
         self.windows.leave(&self.backing);
     }
@@ -236,31 +245,11 @@ fn refusal(what: &'static str, name: &str, e: Errno) -> Error {
         Errno::NOENT => Error::NoSuchPool(name.into()),
         Errno::EXIST => Error::AlreadyExists(name.into()),
         Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::Permission { name: name.into(), what, cause: e.into() },
+        Errno::LOOP => Error::NotAPool { name: name.into(), why: "it is a symbolic link".into() },
+        Errno::NXIO => Error::NotAPool { name: name.into(), why: "it is not a regular file".into() },
         Errno::ISDIR => Error::NotAPool { name: name.into(), why: "it is a directory".into() },
         Errno::NOSPC | Errno::DQUOT => Error::OutOfMemory(format!("no room to {what} `{name}`")),
         e => Error::system(what, name, e),
-    }
-}
-
-/// A file that nobody else can find yet; with a temporary name where the file system has no nameless ones.
-fn unlinked_file(folder: &Path, name: &str) -> Result<(OwnedFd, Option<PathBuf>)> {
-    match file::nameless(folder) {
-        Ok(fd) => return Ok((fd, None)),
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
-        Err(Errno::NOENT) => {
-            return Err(Error::system("create", name, std::io::Error::from(std::io::ErrorKind::NotFound)));
-        }
-        Err(e) => return Err(refusal("create", name, e)),
-    }
-    let temporary = folder.join(format!(".aquifer-{:016x}", sys::random()));
-    let fd = file::create_new(&temporary).map_err(|e| refusal("create", name, e))?;
-    Ok((fd, Some(temporary)))
-}
-
-/// Removes a temporary name.
-fn remove(temporary: Option<&Path>) {
-    if let Some(path) = temporary {
-        let _ = file::unlink(path);
     }
 }
 
@@ -339,8 +328,12 @@ fn check_header(backing: &Backing) -> Result<u64> {
     if got >= 12 && version != VERSION {
         return Err(Error::Version { name: name(), found: version, expected: VERSION });
     }
+    // The length once more, after the tables: others grow the pool meanwhile, and a table may be newer than the length read with it.
+    let mut again = [0u8; offset_of!(Header, length) + 8];
+    let reread = file::read_start(fd.as_fd(), &mut again).map_err(|e| Error::system("read", &backing.name, e))? == again.len();
+    let length = again.last_chunk().map_or(0, |l| u64::from_ne_bytes(*l));
     let found = backing.file_length()?;
-    if got < page.len() {
+    if got < page.len() || !reread {
         return Err(Error::Truncated { name: name(), found, expected: fresh::LEAST });
     }
     let damaged = |what: &str| Err(Error::Damaged(format!("header of `{}`: {what}", backing.name)));
@@ -350,7 +343,6 @@ fn check_header(backing: &Backing) -> Result<u64> {
     if u32_at(offset_of!(Header, page_shift)) != PAGE_SHIFT {
         return damaged("it was made with pages of another size");
     }
-    let length = u64_at(offset_of!(Header, length));
     if length < fresh::LEAST || length % PAGE != 0 {
         return damaged("its length is impossible");
     }

@@ -17,6 +17,7 @@ pub struct Options {
     pub(crate) window: Option<u64>,
     pub(crate) second_mapping: bool,
     pub(crate) verify: bool,
+    pub(crate) without_nameless: bool,
 }
 
 impl Default for Options {
@@ -37,6 +38,7 @@ impl Options {
             window: None,
             second_mapping: false,
             verify: false,
+            without_nameless: false,
         }
     }
 
@@ -81,6 +83,18 @@ impl Options {
     #[doc(hidden)]
     pub fn second_mapping(mut self, yes: bool) -> Options {
         self.second_mapping = yes;
+        self
+    }
+
+    /// Whether every value is to be checked on opening.
+    pub fn wants_verify(&self) -> bool {
+        self.verify
+    }
+
+    /// Makes new pools as on file systems that know no nameless files. For tests.
+    #[doc(hidden)]
+    pub fn without_nameless_files(mut self, yes: bool) -> Options {
+        self.without_nameless = yes;
         self
     }
 

@@ -70,6 +70,8 @@ impl Inner {
     }
 
     fn take_record(&self, table: &mut Table, epoch: u64) -> Result<()> {
+        // A child made between the lock and `Liveness::keep` would keep us alive beyond our death.
+        let _no_fork = crate::fork::no_fork();
         let Some(fd) = self.backing.reopen()? else {
             // Private memory: nobody else can be in it, nor outlive us.
             return self.enter(0, None, table, epoch);

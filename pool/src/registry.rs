@@ -57,11 +57,13 @@ static FORKING: Mutex<Vec<RawPool>> = Mutex::new(Vec::new());
 
 /// Locks every private lock of the library, so that a child of a fork finds them free and their contents whole.
 pub(crate) fn fork_prepare() {
-    let mut forking = MutexGuard::leak(FORKING.lock());
+    let forking = MutexGuard::leak(FORKING.lock());
     *forking = all();
     forking.iter().for_each(|p| p.fork_prepare());
+    forking.iter().for_each(|p| p.windows.fork_prepare());
     MutexGuard::leak(JOINED.lock());
-    let _ = &mut forking;
+    // Last: who is inside may need the locks above to come out.
+    crate::fork::close_gate();
 }
 
 /// # Safety
@@ -74,8 +76,12 @@ pub(crate) unsafe fn fork_done() {
     let pools = std::mem::take(unsafe { &mut *FORKING.data_ptr() });
     for p in &pools {
         // SAFETY: as above.
-        unsafe { p.fork_done() };
+        unsafe {
+            p.windows.fork_done();
+            p.fork_done();
+        }
     }
+    crate::fork::open_gate();
     // SAFETY: as above.
     unsafe { FORKING.raw().unlock() };
     // Dropped last, with nothing locked: this may be the last handle.

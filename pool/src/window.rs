@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::granule::{GRANULE_SHIFT, GRANULES, granule};
 use crate::raw::Inner;
 use crate::sys;
-use parking_lot::Mutex;
+use parking_lot::lock_api::RawMutex as _;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 const GRANULE: u64 = 1 << GRANULE_SHIFT;
@@ -40,7 +41,10 @@ impl Windows {
     /// The first window: at least `length` bytes, if possible `wanted`, all of `length` usable.
     pub(crate) fn first(backing: &Backing, wanted: u64, length: u64) -> Result<Windows> {
         let mut w = map_ladder(backing, wanted, length)?;
-        open_up(backing, &mut w, length)?;
+        if let Err(e) = open_up(backing, &mut w, length) {
+            release(backing, w);
+            return Err(e);
+        }
         Ok(Windows { base: AtomicPtr::new(w.start), limit: AtomicU64::new(length), list: Mutex::new(vec![w]) })
     }
 
@@ -75,6 +79,18 @@ impl Windows {
         for w in self.list.lock().iter() {
             enter_granules(*w, inner, self.base(), self.limit());
         }
+    }
+
+    /// Keeps the windows as they are over a fork.
+    pub(crate) fn fork_prepare(&self) {
+        MutexGuard::leak(self.list.lock());
+    }
+
+    /// # Safety
+    /// After `fork_prepare` by the same thread, in the parent or in the child.
+    pub(crate) unsafe fn fork_done(&self) {
+        // SAFETY: locked by `fork_prepare` on this thread, or on the one it is the image of.
+        unsafe { self.list.raw().unlock() };
     }
 
     /// Takes the windows out of the granule table and unmaps them.
@@ -121,11 +137,12 @@ impl Inner {
             self.counters.moves.fetch_add(1, Ordering::Relaxed);
         }
         let Some(last) = list.last() else { return Err(Error::AddressSpace(length)) };
-        windows.base.store(last.start, Ordering::Release);
-        windows.limit.store(length, Ordering::Release);
-        for w in list.iter() {
+        // The newest window's own granules first: whoever gets an address in it must find the pool by that address.
+        for w in list.iter().rev() {
             enter_granules(*w, self, last.start, length);
         }
+        windows.base.store(last.start, Ordering::Release);
+        windows.limit.store(length, Ordering::Release);
         Ok(())
     }
 }
@@ -164,11 +181,12 @@ fn map_ladder(backing: &Backing, wanted: u64, length: u64) -> Result<Window> {
 fn map_somewhere(backing: &Backing, size: u64) -> Result<Option<*mut u8>> {
     use rustix::io::Errno;
     let span = size.div_ceil(GRANULE) as usize;
-    if span >= GRANULES {
+    let reach = reach();
+    if span >= reach {
         return Ok(None);
     }
     for _ in 0..TRIES {
-        let first = 1 + sys::random() as usize % (GRANULES - span);
+        let first = 1 + sys::random() as usize % (reach - span);
         let free = (first..first + span).all(|g| granule(g << GRANULE_SHIFT).start.load(Ordering::SeqCst) == 0);
         if !free {
             continue;
@@ -184,6 +202,13 @@ fn map_somewhere(backing: &Backing, size: u64) -> Result<Option<*mut u8>> {
         }
     }
     Ok(None)
+}
+
+/// Granules below the stack, which every Linux puts near the end of the address space: 39, 42, 47 or 48 bits of it.
+#[cfg(not(miri))]
+fn reach() -> usize {
+    let on_stack = 0u8;
+    ((&raw const on_stack).addr() >> GRANULE_SHIFT).min(GRANULES - 1)
 }
 
 /// Makes private memory usable up to `length`.

@@ -13,8 +13,10 @@ pub(crate) struct Identity {
 }
 
 /// Opens an existing file to read and write.
-pub(crate) fn open(path: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK, Mode::empty())
+pub(crate) fn open(path: &Path, follow_links: bool) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let links = if follow_links { OFlags::empty() } else { OFlags::NOFOLLOW };
+    rustix::fs::open(path, flags | links, Mode::empty())
 }
 
 /// The same file opened afresh: a new open file description.
@@ -31,6 +33,17 @@ pub(crate) fn nameless(folder: &Path) -> Result<OwnedFd, Errno> {
 /// A new file with a name, for file systems without nameless ones.
 pub(crate) fn create_new(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)
+}
+
+/// Marks a file as being made, for as long as this descriptor is open; false if somebody is removing it.
+pub(crate) fn claim(fd: BorrowedFd<'_>) -> bool {
+    let locked = rustix::fs::flock(fd, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+    locked && rustix::fs::fstat(fd).is_ok_and(|s| s.st_nlink > 0)
+}
+
+/// Ends `claim`.
+pub(crate) fn disclaim(fd: BorrowedFd<'_>) {
+    let _ = rustix::fs::flock(fd, rustix::fs::FlockOperation::Unlock);
 }
 
 /// Gives a nameless file its name.
@@ -70,13 +83,18 @@ pub(crate) fn describe(fd: BorrowedFd<'_>) -> Result<Result<(Identity, u64, u32)
 
 /// Reserves `from..to`, so that no access to it can fail later.
 pub(crate) fn reserve(fd: BorrowedFd<'_>, from: u64, to: u64) -> Result<(), Errno> {
-    loop {
-        match rustix::fs::fallocate(fd, FallocateFlags::empty(), from, to - from) {
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP) => return fill(fd, from, to),
-            other => return other,
+    let mut at = from;
+    let mut step = to.saturating_sub(from);
+    while at < to {
+        match rustix::fs::fallocate(fd, FallocateFlags::empty(), at, step.min(to - at)) {
+            Ok(()) => at += step.min(to - at),
+            // tmpfs undoes all it did when a signal comes: smaller steps get through between two signals of a busy timer.
+            Err(Errno::INTR) => step = (step / 2).max(64 << 10),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return fill(fd, at, to),
+            Err(e) => return Err(e),
         }
     }
+    Ok(())
 }
 
 /// For file systems without fallocate: zeros are written where the file is to grow.

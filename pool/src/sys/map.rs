@@ -44,22 +44,3 @@ pub(crate) fn unmap(at: *mut u8, len: usize) {
     // SAFETY: a whole window that `window` mapped, which nothing refers to any more.
     let _ = unsafe { rustix::mm::munmap(at.cast(), len) };
 }
-
-/// A page, zero now and in every child, never unmapped; `None` if the kernel cannot do that.
-pub(crate) fn wiped_on_fork() -> Option<*mut u8> {
-    if cfg!(miri) {
-        return None;
-    }
-    let len = super::page_size() as usize;
-    let rw = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let page = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), len, rw, MapFlags::PRIVATE) }.ok()?;
-    // SAFETY: the page just mapped.
-    match unsafe { rustix::mm::madvise(page, len, Advice::LinuxWipeOnFork) } {
-        Ok(()) => Some(page.cast()),
-        Err(_) => {
-            unmap(page.cast(), len);
-            None
-        }
-    }
-}

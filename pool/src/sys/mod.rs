@@ -36,19 +36,3 @@ pub(crate) fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
-
-/// Bytes of a page of this system.
-pub(crate) fn page_size() -> u64 {
-    if cfg!(miri) { 4096 } else { rustix::param::page_size() as u64 }
-}
-
-/// Has the handlers called around every `fork` of this program.
-pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
-    #[cfg(not(miri))]
-    // SAFETY: the handlers are functions of this program, and stay. For want of memory (the only failure) children are still told by the epoch.
-    unsafe {
-        libc::pthread_atfork(Some(prepare), Some(parent), Some(child));
-    }
-    #[cfg(miri)]
-    let _ = (prepare, parent, child);
-}
