@@ -1,0 +1,134 @@
+//! The shared object, and how a piece of text is counted into it.
+
+use aquifer::{Error, Named, Pool, Relocatable, ShMap, ShMutex, ShString, ShVec};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+const SHARDS: usize = 16;
+
+/// One part of the words. A piece's counts are added, and the piece is marked, in one transaction: a process killed at any instruction
+/// leaves a piece counted or not, never in part or twice.
+#[derive(Relocatable)]
+#[repr(C)]
+pub struct Shard {
+    /// Bit i: the words of piece i that belong here are counted.
+    counted: ShVec<u64>,
+    words: ShMap<ShString, u64>,
+}
+
+/// All that the processes share.
+#[derive(Relocatable)]
+#[repr(C)]
+pub struct Shared {
+    /// Pieces handed out.
+    next: AtomicU64,
+    /// Bytes counted.
+    bytes: AtomicU64,
+    /// Windows mapped anew, in all processes that ended, and the least in one of them.
+    moved: AtomicU64,
+    least_moved: AtomicU64,
+    shards: [ShMutex<Shard>; SHARDS],
+}
+
+pub struct Job {
+    shared: Named<Shared>,
+    pieces: u64,
+}
+
+impl Job {
+    pub fn open(pool: &Pool, pieces: u64) -> Result<Job, Error> {
+        let empty = || ShMutex::new(ShardNew { counted: ShVec::new(), words: ShMap::new() });
+        let shared = pool.named_with("words", || SharedNew {
+            next: 0u64,
+            bytes: 0u64,
+            moved: 0u64,
+            least_moved: u64::MAX,
+            shards: std::array::from_fn::<_, SHARDS, _>(|_| empty()),
+        })?;
+        let job = Job { shared, pieces };
+        for shard in &job.shared.shards {
+            let mut shard = shard.lock()?;
+            while (shard.counted.len() as u64) < pieces.div_ceil(64) {
+                shard.counted_mut().push(0)?;
+            }
+        }
+        Ok(job)
+    }
+
+    /// The next piece that nobody has begun, then any that nobody has finished.
+    pub fn next_piece(&self) -> Result<Option<u64>, Error> {
+        let next = self.shared.next.fetch_add(1, Relaxed);
+        if next < self.pieces {
+            return Ok(Some(next));
+        }
+        for shard in &self.shared.shards {
+            let shard = shard.lock()?;
+            if let Some(piece) = (0..self.pieces).find(|p| !has(&shard.counted, *p)) {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds the counts of a piece.
+    pub fn count(&self, piece: u64, text: &str) -> Result<(), Error> {
+        let mut parts: [HashMap<&str, u64>; SHARDS] = Default::default();
+        words(text, |w| *parts[shard_of(w)].entry(w).or_insert(0) += 1);
+        for (shard, part) in self.shared.shards.iter().zip(&parts) {
+            shard.transaction(|shard| {
+                if has(&shard.counted, piece) {
+                    return Ok(());
+                }
+                let shard = shard.fields_mut();
+                shard.counted[piece as usize / 64] |= 1 << (piece % 64);
+                for (word, n) in part {
+                    *shard.words.entry(*word).or_insert(0)? += n;
+                }
+                Ok(())
+            })?;
+        }
+        self.shared.bytes.fetch_add(text.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    /// Bytes counted so far.
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Relaxed)
+    }
+
+    /// Notes how often a process that ends has moved.
+    pub fn note_moves(&self, moved: u64) {
+        self.shared.moved.fetch_add(moved, Relaxed);
+        self.shared.least_moved.fetch_min(moved, Relaxed);
+    }
+
+    pub fn moves(&self) -> (u64, u64) {
+        (self.shared.moved.load(Relaxed), self.shared.least_moved.load(Relaxed))
+    }
+
+    /// All counts, copied out.
+    pub fn counts(&self) -> Result<HashMap<String, u64>, Error> {
+        let mut all = HashMap::new();
+        for shard in &self.shared.shards {
+            all.extend(shard.lock()?.words.iter().map(|(w, n)| (w.to_string(), *n)));
+        }
+        Ok(all)
+    }
+}
+
+fn has(bits: &[u64], i: u64) -> bool {
+    bits.get(i as usize / 64).is_some_and(|b| b >> (i % 64) & 1 != 0)
+}
+
+/// The same in every process: `DefaultHasher::new` has fixed keys.
+fn shard_of(word: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    word.hash(&mut hasher);
+    hasher.finish() as usize % SHARDS
+}
+
+/// Calls `f` for each word: a run of letters, digits and underscores.
+pub fn words<'t>(text: &'t str, f: impl FnMut(&'t str)) {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).for_each(f);
+}
