@@ -1,6 +1,6 @@
 //! Making, opening, growing and removing pools: every error that can come of it, and what survives it.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 #[path = "common/mod.rs"]
 mod common;

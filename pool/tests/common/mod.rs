@@ -1,6 +1,6 @@
 //! What tests of the pool share: an empty upper layer, names that are cleaned up, tests that run themselves in a process of their own.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use aquifer_pool::log::{LogCx, RecordView};
 use aquifer_pool::open::Place;
