@@ -2,7 +2,9 @@
 
 pub mod cx;
 pub mod emplace;
+pub(crate) mod memory_view;
 pub mod place;
+pub mod pool_schemas;
 pub mod relocatable;
 pub mod schema;
 pub mod taken;

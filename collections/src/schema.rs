@@ -1,4 +1,19 @@
 //! What every byte of a value means, so that tools and buriers can walk values whose type they do not know.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`encode`] | a schema as bytes: the same type always gives the same bytes |
+//! | [`view`] | reading such bytes, which may be damaged |
+//! | [`show`] | schemas as text, and the first difference of two |
+//! | [`none`] | what `None` looks like |
+
+pub mod encode;
+pub mod none;
+pub mod show;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
 
 /// Layout and meaning of a type.
 #[derive(Debug)]

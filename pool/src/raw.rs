@@ -38,6 +38,11 @@ pub struct Counters {
 }
 
 impl Inner {
+    /// Number of this join of the pool: unique in this process, never used again, and neither 0 nor near `u64::MAX`.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The pool's header. Read-mostly; the fields that change are atomics.
     #[inline]
     pub fn header(&self) -> &Header {
