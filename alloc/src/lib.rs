@@ -1,1 +1,50 @@
-//! stub
+//! The heap in an aquifer pool: small blocks from slabs, large ones from runs of pages, room by growing the pool.
+//!
+//! Blocks are named by their offset from the pool's start. An allocation is noted on a log before it is made, and is given back if the
+//! operation open on that log is not committed; a free is noted, and carried out after the commit. So a process may be killed at any
+//! instruction: nothing leaks, and nothing is freed twice.
+//!
+//! # Who may be killed where
+//!
+//! The descriptor of a block's first page is the one truth. One store to it makes or ends a run or a slab, and one bit is a block. Bitmap and
+//! summaries are derived from the descriptors: under the heap lock a seat names the pages it is about to change in its `busy` word, and whoever
+//! finds it dead derives these pages again ([`settle()`]).
+//!
+//! # Costs
+//!
+//! A block of up to [`class::LARGEST`] bytes comes from the slab in hand: a scan of two words, no lock, no line shared with other
+//! seats. Its own seat frees it by clearing a bit; other seats under a lock of that page. Larger blocks are whole pages under the heap lock, first
+//! fit by address, merged with both neighbours when freed. The metadata is 64 bytes and a bit for each page.
+//!
+//! # What stays behind
+//!
+//! A live seat's slabs are collected by that seat alone, when it allocates: an idle thread whose blocks were all freed by others keeps their pages.
+//! Slabs of free seats are given back by whoever would run out of memory.
+#![deny(unsafe_code)]
+
+mod actor;
+mod alloc;
+mod block;
+pub mod class;
+mod descriptor;
+mod free;
+mod grow;
+mod index;
+mod reclaim;
+mod runs;
+mod settle;
+#[allow(unsafe_code)]
+mod slab;
+mod stats;
+#[allow(unsafe_code)]
+mod territory;
+mod verify;
+mod word;
+
+pub use alloc::{alloc, alloc_zeroed, log_chunk, permanent, raw_alloc, raw_free, resize_in_place};
+pub use block::block_size;
+pub use free::{carry_out_free, free, free_intent, undo};
+pub use reclaim::reclaim;
+pub use settle::settle;
+pub use stats::{BlockInfo, Stats, check_index, for_each_block, stats};
+pub use verify::{lay_out, verify};

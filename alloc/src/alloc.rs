@@ -1,0 +1,130 @@
+//! Allocating: the requests and where each of them goes.
+
+use crate::actor::Actor;
+use crate::block::Block;
+use crate::class::class_of;
+use crate::descriptor::Kind;
+use crate::{free, runs, slab};
+use aquifer_pool::layout::PAGE;
+use aquifer_pool::log::LogCx;
+use aquifer_pool::seat::SeatCtx;
+use aquifer_pool::{Error, Inner, Result};
+use std::alloc::Layout;
+
+/// Larger requests are refused without looking: no pool is as long.
+const ABSURD: usize = 1 << 46;
+
+/// Allocates at least `size` bytes at a multiple of `align` (a power of two, at least 16 bytes are given) for the operation open on `cx`,
+/// whose undo gives them back. The bytes are not initialised. O(1) from the slab in hand, else O(chunks of 512 pages) under the heap lock.
+///
+/// # Errors
+/// `TooLarge` for sizes no pool can have, `OutOfMemory`, `HardLimit` and `FileSizeLimit` when the pool cannot grow.
+#[inline]
+pub fn alloc(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
+    match class_of(size, align) {
+        Some(class) => {
+            cx.reserve(1)?;
+            slab::alloc(cx, class)
+        }
+        None => alloc_pages(cx, size, align),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_pages(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
+    if size > ABSURD || align > ABSURD {
+        return Err(Error::TooLarge(1, size.max(align)));
+    }
+    runs::alloc(cx, pages_for(size), (align as u64).div_ceil(PAGE).max(1), Kind::Run)
+}
+
+/// Pages of a run of `size` bytes.
+fn pages_for(size: usize) -> u64 {
+    (size as u64).div_ceil(PAGE).max(1)
+}
+
+/// The same with all bytes 0. O(size).
+///
+/// # Errors
+/// As [`alloc()`].
+pub fn alloc_zeroed(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
+    let offset = alloc(cx, size, align)?;
+    zero(cx.pool(), offset, size)?;
+    Ok(offset)
+}
+
+#[allow(unsafe_code)]
+fn zero(pool: &Inner, offset: u64, bytes: usize) -> Result<()> {
+    let at = pool.at(offset, bytes as u64)?;
+    // SAFETY: in bounds by `at`; the block was allocated by this operation, so that nobody else knows of it.
+    unsafe { at.write_bytes(0, bytes) };
+    Ok(())
+}
+
+/// Whether the block at `offset` serves for `size` bytes where it stands; a run is made longer if the pages behind it are free.
+///
+/// Nothing is made shorter in place, since the operation may be undone: for less than the block's class or pages the answer is `false`, and the
+/// caller allocates anew. A run that was made longer stays so if the operation is undone. O(pages) for runs, O(1) else.
+///
+/// # Errors
+/// `BadBlock` when no allocated block begins there.
+pub fn resize_in_place(cx: &LogCx, offset: u64, size: usize) -> Result<bool> {
+    let block = Block::live(cx.pool(), offset)?;
+    if block.state.kind() == Kind::Slab {
+        let same = class_of(size, 1) == Some(block.state.class());
+        // A class that was chosen for its alignment is larger than the size alone asks for.
+        return Ok(same || (size as u64 <= block.size() && size as u64 * 2 > block.size()));
+    }
+    let pages = pages_for(size.min(ABSURD));
+    match pages.cmp(&block.state.pages()) {
+        std::cmp::Ordering::Less => Ok(false),
+        std::cmp::Ordering::Equal => Ok(true),
+        std::cmp::Ordering::Greater => runs::extend(Actor::of(cx.seat()), block.page, pages),
+    }
+}
+
+/// A run of `bytes` for log records, noted on `cx`.
+///
+/// # Errors
+/// As [`alloc()`].
+pub fn log_chunk(cx: &LogCx, bytes: u64) -> Result<u64> {
+    runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, Kind::Run)
+}
+
+/// A run of `bytes` zeros that is never freed, for seats and process records; noted on `cx` until its operation is committed.
+///
+/// # Errors
+/// As [`alloc()`].
+pub fn permanent(cx: &LogCx, bytes: u64) -> Result<u64> {
+    let offset = runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, Kind::Meta)?;
+    zero(cx.pool(), offset, bytes as usize)?;
+    Ok(offset)
+}
+
+/// Allocates a block on its own: an operation of its own on the seat's bare log.
+///
+/// A process that dies before it has noted the offset anywhere leaves the block behind.
+///
+/// # Errors
+/// As [`alloc()`].
+#[inline]
+pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
+    let op = seat.bare().begin();
+    let offset = alloc(op.cx(), layout.size(), layout.align())?;
+    op.commit();
+    Ok(offset)
+}
+
+/// Frees a block on its own.
+///
+/// # Errors
+/// `BadBlock` when no allocated block begins there.
+#[inline]
+pub fn raw_free(seat: &SeatCtx, offset: u64) -> Result<()> {
+    let op = seat.bare().begin();
+    free::free(op.cx(), offset)?;
+    op.commit();
+    Ok(())
+}
+

@@ -1,0 +1,195 @@
+//! Size classes: which slab serves a request.
+//!
+//! 16-byte steps to 128 bytes, then four classes for each doubling, as in jemalloc: at most a fifth of a block is slack above 64 bytes.
+//! A slab has as many pages as waste least at its end.
+
+use crate::descriptor::{Kind, State};
+use aquifer_pool::layout::{CLASSES, PAGE};
+
+/// Number of size classes.
+pub const COUNT: usize = 27;
+/// Largest size that slabs serve; larger requests get page runs.
+pub const LARGEST: usize = 4096;
+/// Blocks of a slab at most: bits of a descriptor.
+pub const BLOCKS: u64 = 128;
+/// Pages of a slab at most.
+pub const SLAB_PAGES: u64 = 8;
+
+/// All that is fixed for a size class.
+#[derive(Debug, Clone, Copy)]
+pub struct Class {
+    /// Bytes of a block.
+    pub size: u32,
+    /// Pages of a slab.
+    pub pages: u32,
+    /// Blocks of a slab.
+    pub blocks: u32,
+    /// `ceil(2^32 / size)`.
+    magic: u64,
+    /// Bits that stand for blocks.
+    pub(crate) mask: [u64; 2],
+    /// State of the head of a slab that is in its ring.
+    pub(crate) listed: u64,
+}
+
+/// The classes, smallest first.
+pub static TABLE: [Class; COUNT] = classes();
+
+const _: () = assert!(COUNT <= CLASSES);
+
+impl Class {
+    /// Number of the block that holds byte `at` of a slab; exact for slabs of at most [`SLAB_PAGES`] pages.
+    #[inline(always)]
+    pub(crate) fn index_of(&self, at: u64) -> u64 {
+        (at * self.magic) >> 32
+    }
+}
+
+const fn size_of_class(class: usize) -> u64 {
+    if class < 7 {
+        return 32 + 16 * class as u64;
+    }
+    let doubling = (class - 7) / 4;
+    let quarter = ((class - 7) % 4) as u64 + 1;
+    (128 << doubling) + quarter * (32 << doubling)
+}
+
+const fn min(a: u64, b: u64) -> u64 {
+    if a < b { a } else { b }
+}
+
+const fn blocks_in(pages: u64, size: u64) -> u64 {
+    min(pages * PAGE / size, BLOCKS)
+}
+
+/// Unused bytes of a slab, in thousandths.
+const fn waste(pages: u64, size: u64) -> u64 {
+    (pages * PAGE - blocks_in(pages, size) * size) * 1000 / (pages * PAGE)
+}
+
+/// The smallest slab of at least 32 blocks among those that waste little, else the one of most blocks.
+const fn slab_pages(size: u64) -> u64 {
+    let mut least = 1000;
+    let mut pages = 1;
+    while pages <= SLAB_PAGES {
+        least = min(least, waste(pages, size));
+        pages += 1;
+    }
+    let mut best = 0;
+    pages = 1;
+    while pages <= SLAB_PAGES {
+        if waste(pages, size) <= least + 20 {
+            best = pages;
+            if blocks_in(pages, size) >= 32 {
+                break;
+            }
+        }
+        pages += 1;
+    }
+    best
+}
+
+const fn bits(n: u64) -> u64 {
+    if n >= 64 { u64::MAX } else { (1 << n) - 1 }
+}
+
+const fn classes() -> [Class; COUNT] {
+    let none = Class { size: 0, pages: 0, blocks: 0, magic: 0, mask: [0; 2], listed: 0 };
+    let mut table = [none; COUNT];
+    let mut c = 0;
+    while c < COUNT {
+        let size = size_of_class(c);
+        let pages = slab_pages(size);
+        let blocks = blocks_in(pages, size);
+        table[c] = Class {
+            size: size as u32,
+            pages: pages as u32,
+            blocks: blocks as u32,
+            magic: (1u64 << 32).div_ceil(size),
+            mask: [bits(blocks), if blocks > 64 { bits(blocks - 64) } else { 0 }],
+            listed: State::new(Kind::Slab, pages).with_class(c).listed().0,
+        };
+        c += 1;
+    }
+    table
+}
+
+/// Class of each size, in units of 16 bytes rounded up.
+static OF_SIZE: [u8; LARGEST / 16 + 1] = {
+    let mut of = [0; LARGEST / 16 + 1];
+    let (mut unit, mut class) = (0, 0);
+    while unit < of.len() {
+        while size_of_class(class) < unit as u64 * 16 {
+            class += 1;
+        }
+        of[unit] = class as u8;
+        unit += 1;
+    }
+    of
+};
+
+/// The class for a request, or `None` when a page run must serve it. `align` is a power of two.
+#[inline(always)]
+pub(crate) fn class_of(size: usize, align: usize) -> Option<usize> {
+    if size > LARGEST {
+        return None;
+    }
+    let class = OF_SIZE[size.div_ceil(16)] as usize;
+    if align <= 16 { Some(class) } else { aligned(class, align) }
+}
+
+/// The first class from `class` on whose blocks are all aligned: slabs begin on a page.
+#[cold]
+fn aligned(class: usize, align: usize) -> Option<usize> {
+    (class..COUNT).find(|&c| align <= PAGE as usize && (TABLE[c].size as usize).is_multiple_of(align))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_gets_the_smallest_class_that_holds_it() {
+        for size in 0..=LARGEST {
+            let c = class_of(size, 1).unwrap();
+            assert!(TABLE[c].size as usize >= size);
+            assert!(c == 0 || (TABLE[c - 1].size as usize) < size.max(1));
+        }
+        assert_eq!(class_of(LARGEST + 1, 1), None);
+        assert_eq!(TABLE[COUNT - 1].size as usize, LARGEST);
+    }
+
+    #[test]
+    fn slack_within_blocks_and_slabs_is_small() {
+        for size in 64..=LARGEST as u64 {
+            let class = TABLE[class_of(size as usize, 1).unwrap()];
+            assert!((class.size as u64 - size) * 5 <= class.size as u64, "{size}");
+        }
+        for class in TABLE {
+            assert!(class.blocks >= 8 && class.blocks <= BLOCKS as u32);
+            assert!(waste(class.pages as u64, class.size as u64) <= 60, "{class:?}");
+            assert_eq!(class.mask[0].count_ones() + class.mask[1].count_ones(), class.blocks);
+        }
+    }
+
+    #[test]
+    fn multiplying_divides_exactly() {
+        for class in TABLE {
+            for at in 0..SLAB_PAGES * PAGE {
+                assert_eq!(class.index_of(at), at / class.size as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn alignments_up_to_a_page_come_from_slabs() {
+        for align in [32, 64, 128, 512, 1024, 4096] {
+            for size in [1, 32, 100, 1000, 4096] {
+                let c = class_of(size, align).unwrap();
+                assert_eq!(TABLE[c].size as usize % align, 0);
+                assert!(TABLE[c].size as usize >= size);
+            }
+        }
+        assert_eq!(class_of(64, 8192), None);
+    }
+}

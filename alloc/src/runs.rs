@@ -1,0 +1,92 @@
+//! Runs of pages: large blocks, one to a run.
+
+use crate::actor::{Actor, BUSY_PAGES, HeapLock};
+use crate::descriptor::{Kind, State};
+use crate::territory::{descriptor, pages_of};
+use crate::{grow, index};
+use aquifer_pool::layout::PAGE;
+use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
+use aquifer_pool::{Error, Result};
+use std::sync::atomic::Ordering;
+
+/// Finds free pages, makes room if there are none, and has `make` turn them into something by one commit store.
+pub(crate) fn take(actor: Actor<'_>, pages: u64, align: u64, mut make: impl FnMut(u64) -> Result<()>) -> Result<u64> {
+    loop {
+        let seen = pages_of(actor.pool);
+        let lock = HeapLock::acquire(actor)?;
+        if let Some(first) = index::find(actor.pool, pages, align)? {
+            check_free(actor, first, pages)?;
+            lock.change(first, pages, Some(false), || make(first))?;
+            return Ok(first);
+        }
+        drop(lock);
+        grow::make_room(actor, pages, align, seen)?;
+    }
+}
+
+/// The bitmap is derived data; that what it gives is free is checked against the descriptors.
+fn check_free(actor: Actor<'_>, first: u64, pages: u64) -> Result<()> {
+    for page in first..first + pages {
+        if descriptor(actor.pool, page)?.state() != State::FREE {
+            return Err(Error::Damaged(format!("page {page} is in use, but listed as free")));
+        }
+    }
+    Ok(())
+}
+
+/// Allocates a run and notes it on the log, so that undo gives it back.
+#[cold]
+pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, kind: Kind) -> Result<u64> {
+    if pages > BUSY_PAGES || align > BUSY_PAGES {
+        return Err(Error::TooLarge(1, (pages.max(align) as usize).saturating_mul(PAGE as usize)));
+    }
+    cx.reserve(1)?;
+    let actor = Actor::of(cx.seat());
+    let token = actor.new_token();
+    let first = take(actor, pages, align, |first| {
+        let head = descriptor(actor.pool, first)?;
+        // Dead after: undo finds no run of this token.
+        cx.push(RecordView::new(Record::AllocRun, first, token));
+        head.token.store(token, Ordering::Relaxed);
+        // Dead before: the pages are free. After: a run, which undo gives back.
+        head.set_state(State::new(kind, pages));
+        Ok(())
+    })?;
+    Ok(first * PAGE)
+}
+
+/// Frees the run at `page` if it still bears the token; else does nothing, so that it may be done again.
+pub(crate) fn free(actor: Actor<'_>, page: u64, token: u64, kinds: &[Kind]) -> Result<()> {
+    let head = descriptor(actor.pool, page)?;
+    let lock = HeapLock::acquire(actor)?;
+    let state = head.state();
+    if !kinds.contains(&state.kind()) || head.token.load(Ordering::Relaxed) != token {
+        return Ok(());
+    }
+    lock.change(page, state.pages(), Some(true), || {
+        // Dead before: the run is still there, and is freed by who finishes our log. After: free; a new run has another token.
+        head.set_state(State::FREE);
+        Ok(())
+    })
+}
+
+/// Makes a run longer without moving it, if the pages behind it are free; true if it has `pages` pages now.
+pub(crate) fn extend(actor: Actor<'_>, page: u64, pages: u64) -> Result<bool> {
+    if pages > BUSY_PAGES {
+        return Ok(false);
+    }
+    let head = descriptor(actor.pool, page)?;
+    let lock = HeapLock::acquire(actor)?;
+    let old = head.state();
+    let free = |from: u64| index::all_free(actor.pool, page + from, pages - from);
+    if old.kind() != Kind::Run || old.pages() > pages || page + pages > pages_of(actor.pool) || !free(old.pages())? {
+        return Ok(false);
+    }
+    check_free(actor, page + old.pages(), pages - old.pages())?;
+    lock.change(page, pages, Some(false), || {
+        // Dead before: as long as it was. After: longer, which harms no operation that is undone.
+        head.set_state(State::new(Kind::Run, pages));
+        Ok(())
+    })?;
+    Ok(true)
+}

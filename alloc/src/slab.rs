@@ -1,0 +1,385 @@
+//! Slabs: runs of 1 to 8 pages cut into blocks of one size, owned by one seat.
+//!
+//! Only the owner sets and clears bits of `allocated`; others set bits of `freed` under the page lock, which the owner collects. The slabs of
+//! one seat and class form a ring through `next`. Changes of the ring are made under the heap lock with the slab in the busy word, in this order:
+//!
+//! - new: tails, head (not `LISTED`), `next`, predecessor's `next` (or the seat's `slabs`), `LISTED`;
+//! - retired: `RETIRING`, seat's `slabs`, predecessor's `next`, tails, head `FREE`.
+
+use crate::actor::{Actor, HeapLock};
+use crate::class::{Class, TABLE};
+use crate::descriptor::{Descriptor, Kind, State};
+use crate::runs;
+use crate::territory::{descriptor, pages_of};
+use crate::word::{acquire_page, release_page};
+use aquifer_pool::layout::{CLASSES, PAGE, PAGE_SHIFT};
+use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
+use aquifer_pool::seat::SeatCtx;
+use aquifer_pool::{Error, Inner, Result};
+use std::sync::atomic::{Ordering, compiler_fence};
+
+/// Slabs that an allocation looks at before it makes a new one.
+const LOOK: usize = 16;
+
+/// A slab of a seat, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slab<'a> {
+    pub(crate) page: u64,
+    pub(crate) head: &'a Descriptor,
+}
+
+impl<'a> Slab<'a> {
+    /// The slab at `page` if it is one of this class in the actor's ring.
+    fn own(actor: Actor<'a>, class: usize, page: u64) -> Option<Slab<'a>> {
+        if page == 0 || page >= pages_of(actor.pool) {
+            return None;
+        }
+        let head = descriptor(actor.pool, page).ok()?;
+        is_own(head, class, actor.name()).then_some(Slab { page, head })
+    }
+
+    fn next(&self) -> u64 {
+        self.head.next.load(Ordering::Relaxed)
+    }
+}
+
+#[inline(always)]
+fn is_own(head: &Descriptor, class: usize, name: u32) -> bool {
+    head.state().0 == TABLE[class].listed && head.belongs_to(name)
+}
+
+#[inline(always)]
+fn free_bits(head: &Descriptor, class: &Class, word: usize) -> u64 {
+    let used = head.allocated[word].load(Ordering::Relaxed) | head.freed[word].load(Ordering::Relaxed);
+    !used & class.mask[word]
+}
+
+fn has_room(head: &Descriptor, class: usize) -> bool {
+    (0..2).any(|w| free_bits(head, &TABLE[class], w) != 0)
+}
+
+// ---- the slab in hand: its descriptor's address and its page, private to the thread
+
+#[inline(always)]
+fn in_hand(ctx: &SeatCtx, class: usize) -> *const Descriptor {
+    std::ptr::with_exposed_provenance(ctx.hints[class].get() as usize)
+}
+
+#[inline(always)]
+fn page_in_hand(ctx: &SeatCtx, class: usize) -> u64 {
+    ctx.hints[CLASSES + class].get()
+}
+
+fn take_in_hand(ctx: &SeatCtx, class: usize, slab: Slab<'_>) {
+    ctx.hints[class].set(std::ptr::from_ref(slab.head).expose_provenance() as u64);
+    ctx.hints[CLASSES + class].set(slab.page);
+}
+
+/// The descriptor of the slab in hand, if it is one of ours still.
+#[inline(always)]
+fn hand(ctx: &SeatCtx, class: usize) -> Option<&Descriptor> {
+    let at = in_hand(ctx, class);
+    // SAFETY: set by `take_in_hand` from a reference; descriptors are never used for anything else, and old windows stay mapped as long
+    // as the pool is joined, which outlives the context.
+    unsafe { at.as_ref() }.filter(|head| is_own(head, class, ctx.number() + 1))
+}
+
+// ---- allocation
+
+/// Allocates a block and notes it on the log. The log has room for one record.
+#[inline]
+pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
+    if let Some(head) = hand(cx.seat(), class)
+        && let Some(offset) = take_block(cx, head, page_in_hand(cx.seat(), class), class)
+    {
+        return Ok(offset);
+    }
+    alloc_slow(cx, class)
+}
+
+#[inline(always)]
+fn take_block(cx: &LogCx, head: &Descriptor, page: u64, class: usize) -> Option<u64> {
+    let shape = &TABLE[class];
+    for word in 0..2 {
+        let free = free_bits(head, shape, word);
+        if free != 0 {
+            let index = word as u64 * 64 + free.trailing_zeros() as u64;
+            cx.push(RecordView::new(Record::Alloc, page, index));
+            let old = head.allocated[word].load(Ordering::Relaxed);
+            // Dead before: undo clears a bit that is clear. After: undo clears it.
+            head.allocated[word].store(old | free & free.wrapping_neg(), Ordering::Relaxed);
+            return Some((page << PAGE_SHIFT) + index * shape.size as u64);
+        }
+    }
+    None
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_slow(cx: &LogCx, class: usize) -> Result<u64> {
+    let (ctx, actor) = (cx.seat(), Actor::of(cx.seat()));
+    loop {
+        let slab = match find_room(ctx, actor, class) {
+            Some(slab) => slab,
+            None => add(actor, class, page_in_hand(ctx, class))?,
+        };
+        take_in_hand(ctx, class, slab);
+        if let Some(offset) = take_block(cx, slab.head, slab.page, class) {
+            return Ok(offset);
+        }
+    }
+}
+
+/// Goes on along the ring from the slab in hand, collecting what others freed. What is in hand afterwards is where the next search goes on.
+fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
+    let ring = || Slab::own(actor, class, actor.heap().slabs[class].load(Ordering::Relaxed));
+    let start = Slab::own(actor, class, page_in_hand(ctx, class)).or_else(ring)?;
+    let mut slab = start;
+    for _ in 0..LOOK {
+        collect(actor, slab);
+        if has_room(slab.head, class) {
+            retire_next(actor, class, slab);
+            return Some(slab);
+        }
+        take_in_hand(ctx, class, slab);
+        slab = Slab::own(actor, class, slab.next())?;
+        if slab.page == start.page {
+            return None;
+        }
+    }
+    None
+}
+
+/// Others may have emptied the next slab: nobody else would notice.
+fn retire_next(actor: Actor<'_>, class: usize, slab: Slab<'_>) {
+    if slab.next() == slab.page {
+        return;
+    }
+    if let Some(next) = Slab::own(actor, class, slab.next()) {
+        collect(actor, next);
+        if next.head.is_empty() {
+            let _ = retire(actor, class, next); // stays in the ring: found again
+        }
+    }
+}
+
+/// Makes free what others have freed.
+pub(crate) fn collect(actor: Actor<'_>, slab: Slab<'_>) {
+    if slab.head.freed.iter().all(|f| f.load(Ordering::Relaxed) == 0) {
+        return;
+    }
+    let named = &actor.heap().page_lock;
+    // Before the lock: whoever settles us finds it.
+    named.store(slab.page + 1, Ordering::Release);
+    compiler_fence(Ordering::SeqCst);
+    acquire_page(&slab.head.page_lock, actor);
+    fold(slab.head);
+    // Dead before: whoever settles us folds again. After: the lock is free.
+    release_page(&slab.head.page_lock);
+    compiler_fence(Ordering::SeqCst);
+    named.store(0, Ordering::Release);
+}
+
+/// Moves freed bits over. Repeatable as long as the page lock is held.
+pub(crate) fn fold(head: &Descriptor) {
+    for w in 0..2 {
+        let freed = head.freed[w].load(Ordering::Relaxed);
+        let left = head.allocated[w].load(Ordering::Relaxed) & !freed;
+        // Dead before: nothing. After: a block is in neither state until its freed bit goes, and is not handed out.
+        head.allocated[w].store(left, Ordering::Release);
+    }
+    compiler_fence(Ordering::SeqCst);
+    for w in 0..2 {
+        head.freed[w].store(0, Ordering::Release);
+    }
+}
+
+// ---- freeing
+
+/// Frees a block of an own slab. Repeatable until `before_retiring` is called: nobody else sets bits of this seat, but the pages of an empty
+/// slab may become somebody else's.
+#[inline]
+pub(crate) fn free_own(ctx: &SeatCtx, slab: Slab<'_>, class: usize, index: u64, before_retiring: impl FnOnce()) {
+    let (word, bit) = ((index / 64) as usize & 1, 1u64 << (index % 64));
+    let old = slab.head.allocated[word].load(Ordering::Relaxed);
+    // Dead before: freed by who finishes our log. After: freed.
+    slab.head.allocated[word].store(old & !bit, Ordering::Relaxed);
+    if old & !bit == 0 && !std::ptr::eq(slab.head, in_hand(ctx, class)) && slab.head.is_empty() {
+        before_retiring();
+        became_empty(ctx, slab, class);
+    }
+}
+
+/// Keeps one slab with room in hand; others go back to the heap as soon as they are empty.
+#[cold]
+fn became_empty(ctx: &SeatCtx, slab: Slab<'_>, class: usize) {
+    match hand(ctx, class) {
+        Some(head) if has_room(head, class) => {
+            let _ = retire(Actor::of(ctx), class, slab); // stays in the ring: found again
+        }
+        _ => take_in_hand(ctx, class, slab),
+    }
+}
+
+// ---- the ring
+
+/// A new slab behind that of page `after`, or anywhere in the ring.
+#[cold]
+fn add(actor: Actor<'_>, class: usize, after: u64) -> Result<Slab<'_>> {
+    let pages = TABLE[class].pages as u64;
+    let page = runs::take(actor, pages, 1, |page| {
+        let head = descriptor(actor.pool, page)?;
+        let ring = actor.heap().slabs[class].load(Ordering::Relaxed);
+        let before = Slab::own(actor, class, after).or_else(|| Slab::own(actor, class, ring));
+        for tail in 1..pages {
+            descriptor(actor.pool, page + tail)?.set_state(State::new(Kind::Tail, tail));
+        }
+        head.owner.store(actor.name(), Ordering::Relaxed);
+        (0..2).for_each(|w| head.allocated[w].store(0, Ordering::Relaxed));
+        (0..2).for_each(|w| head.freed[w].store(0, Ordering::Relaxed));
+        // Dead before: the pages are free. After: a slab in no ring, which whoever settles us gives back.
+        head.set_state(State::new(Kind::Slab, pages).with_class(class));
+        compiler_fence(Ordering::SeqCst);
+        link(actor, class, Slab { page, head }, before)?;
+        // Dead before: whoever settles us finds it in the ring, and does this store. After: the slab is there for good.
+        head.set_state(State(TABLE[class].listed));
+        Ok(())
+    })?;
+    Ok(Slab { page, head: descriptor(actor.pool, page)? })
+}
+
+fn link(actor: Actor<'_>, class: usize, slab: Slab<'_>, before: Option<Slab<'_>>) -> Result<()> {
+    let Some(before) = before else {
+        slab.head.token.store(slab.page, Ordering::Relaxed);
+        slab.head.next.store(slab.page, Ordering::Release);
+        // Dead before: no ring. After: a ring of one.
+        actor.heap().slabs[class].store(slab.page, Ordering::Release);
+        return Ok(());
+    };
+    let next = descriptor(actor.pool, before.next())?;
+    slab.head.token.store(before.page, Ordering::Relaxed);
+    slab.head.next.store(before.next(), Ordering::Release);
+    // Dead before: not in the ring. After: in it.
+    before.head.next.store(slab.page, Ordering::Release);
+    next.token.store(slab.page, Ordering::Relaxed); // a hint
+    Ok(())
+}
+
+/// The slab before this one in the ring; `None` when it is alone in the ring, or in none.
+fn predecessor<'a>(actor: Actor<'a>, class: usize, slab: Slab<'a>) -> Option<Slab<'a>> {
+    let precedes = |s: &Slab<'a>| s.page != slab.page && s.next() == slab.page;
+    let hint = Slab::own(actor, class, slab.head.token.load(Ordering::Relaxed)).filter(precedes);
+    if hint.is_some() {
+        return hint;
+    }
+    let start = actor.heap().slabs[class].load(Ordering::Relaxed);
+    let mut page = start;
+    for _ in 0..pages_of(actor.pool) {
+        // The slab itself may bear RETIRING.
+        let at = if page == slab.page { slab } else { Slab::own(actor, class, page)? };
+        if precedes(&at) {
+            return Some(at);
+        }
+        page = at.next();
+        if page == start {
+            return None;
+        }
+    }
+    None
+}
+
+/// Gives an empty slab of the actor's ring back to the heap.
+#[cold]
+pub(crate) fn retire(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
+    let lock = HeapLock::acquire(actor)?;
+    if !is_own(slab.head, class, actor.name()) || !slab.head.is_empty() {
+        return Ok(());
+    }
+    lock.change(slab.page, TABLE[class].pages as u64, Some(true), || dissolve(actor, class, slab))
+}
+
+/// Takes a slab out of the ring and frees its pages. Repeatable from any point.
+fn dissolve(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
+    // Dead before: an empty slab. After: whoever settles us goes on here.
+    slab.head.set_state(slab.head.state().retiring());
+    compiler_fence(Ordering::SeqCst);
+    let entry = &actor.heap().slabs[class];
+    let is_entry = entry.load(Ordering::Relaxed) == slab.page;
+    match predecessor(actor, class, slab) {
+        Some(before) => {
+            let next = descriptor(actor.pool, slab.next())?;
+            if is_entry {
+                entry.store(before.page, Ordering::Release);
+            }
+            // Dead before: still in the ring. After: out of it; who looks again finds no predecessor.
+            before.head.next.store(slab.next(), Ordering::Release);
+            next.token.store(before.page, Ordering::Relaxed); // a hint
+        }
+        None if is_entry => entry.store(0, Ordering::Release),
+        None => {}
+    }
+    give_pages_back(actor.pool, class, slab)
+}
+
+fn give_pages_back(pool: &Inner, class: usize, slab: Slab<'_>) -> Result<()> {
+    for tail in 1..TABLE[class].pages as u64 {
+        descriptor(pool, slab.page + tail)?.set_state(State::FREE);
+    }
+    // Dead before: RETIRING, or in no ring: done again. After: free pages.
+    slab.head.set_state(State::FREE);
+    Ok(())
+}
+
+/// Brings a slab to its end that a dead seat was adding or retiring at `page`.
+pub(crate) fn settle(actor: Actor<'_>, page: u64) -> Result<()> {
+    let head = descriptor(actor.pool, page)?;
+    let (state, slab) = (head.state(), Slab { page, head });
+    let class = state.class();
+    if state.kind() != Kind::Slab || !head.belongs_to(actor.name()) || class >= TABLE.len() {
+        return Ok(());
+    }
+    if state.is_retiring() {
+        return dissolve(actor, class, slab);
+    }
+    if state.is_listed() {
+        return Ok(());
+    }
+    if actor.heap().slabs[class].load(Ordering::Relaxed) == page || predecessor(actor, class, slab).is_some() {
+        head.set_state(State(TABLE[class].listed));
+        return Ok(());
+    }
+    give_pages_back(actor.pool, class, slab)
+}
+
+/// Collects all slabs of the actor and gives the empty ones back; returns how many.
+pub(crate) fn sweep(actor: Actor<'_>) -> Result<usize> {
+    let mut retired = 0;
+    for class in 0..TABLE.len() {
+        let start = actor.heap().slabs[class].load(Ordering::Relaxed);
+        let mut page = start;
+        for _ in 0..pages_of(actor.pool) {
+            let Some(slab) = Slab::own(actor, class, page) else { break };
+            page = slab.next();
+            collect(actor, slab);
+            if slab.head.is_empty() && slab.page != start {
+                retire(actor, class, slab)?;
+                retired += 1;
+            }
+            if page == start {
+                break;
+            }
+        }
+        if let Some(slab) = Slab::own(actor, class, start).filter(|s| s.head.is_empty()) {
+            retire(actor, class, slab)?;
+            retired += 1;
+        }
+    }
+    Ok(retired)
+}
+
+/// Offset of block `index` of a slab, if the class has such a block.
+pub(crate) fn block_offset(page: u64, class: usize, index: u64) -> Result<u64> {
+    let shape = TABLE.get(class).filter(|c| index < c.blocks as u64);
+    let shape = shape.ok_or_else(|| Error::Damaged(format!("no block {index} in class {class}")))?;
+    Ok(page * PAGE + index * shape.size as u64)
+}

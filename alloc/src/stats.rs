@@ -1,0 +1,138 @@
+//! Counting and walking what is in the heap.
+
+use crate::block::Block;
+use crate::class::{COUNT, TABLE};
+use crate::descriptor::{Descriptor, Kind, State};
+use crate::slab::block_offset;
+use crate::territory::{chunks_from, descriptor, pages_of};
+use crate::index;
+use aquifer_pool::layout::{PAGE, TERRITORY_FIRST};
+use aquifer_pool::{Inner, Result};
+use std::sync::atomic::Ordering;
+
+/// What the pages of a pool are used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Bytes of the pool.
+    pub length: u64,
+    /// Free pages.
+    pub pages_free: u64,
+    /// Pages of slabs.
+    pub pages_slab: u64,
+    /// Pages of runs.
+    pub pages_run: u64,
+    /// Pages of the pool's own tables.
+    pub pages_meta: u64,
+    /// Allocated blocks.
+    pub blocks: u64,
+    /// Bytes of the allocated blocks (sizes of their classes, whole pages of runs).
+    pub bytes_allocated: u64,
+    /// The same for each size class.
+    pub bytes_in_class: [u64; COUNT],
+    /// Bytes of the longest run of free pages.
+    pub largest_free_run: u64,
+}
+
+/// An allocated block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockInfo {
+    /// Where it begins.
+    pub offset: u64,
+    /// Bytes that it holds.
+    pub size: u64,
+    /// Number of the seat that owns its slab, `None` for a run.
+    pub owner: Option<u32>,
+    /// Token of a run, 0 for a block of a slab.
+    pub token: u64,
+}
+
+/// Counts pages and blocks. Exact while nobody changes the heap, else near the truth. O(pages).
+///
+/// # Errors
+/// `Damaged` when metadata lies outside of the pool.
+pub fn stats(pool: &Inner) -> Result<Stats> {
+    let mut s = Stats { length: pages_of(pool) * PAGE, ..Stats::default() };
+    each_head(pool, |_, state, head| {
+        match state.kind() {
+            Kind::Slab => {
+                s.pages_slab += state.pages();
+                if let Some(class) = TABLE.get(state.class()) {
+                    let blocks = head.in_use() as u64;
+                    s.blocks += blocks;
+                    s.bytes_in_class[state.class()] += blocks * class.size as u64;
+                    s.bytes_allocated += blocks * class.size as u64;
+                }
+            }
+            Kind::Run => {
+                s.pages_run += state.pages();
+                s.blocks += 1;
+                s.bytes_allocated += state.pages() * PAGE;
+            }
+            Kind::Meta => s.pages_meta += state.pages(),
+            Kind::Free | Kind::Tail => s.pages_free += 1,
+        }
+        Ok(())
+    })?;
+    s.largest_free_run = largest_free_run(pool)? * PAGE;
+    Ok(s)
+}
+
+/// Calls `f` for each head and each free page.
+fn each_head<'a>(pool: &'a Inner, mut f: impl FnMut(u64, State, &'a Descriptor) -> Result<()>) -> Result<()> {
+    let mut page = 0;
+    while page < pages_of(pool) {
+        let head = descriptor(pool, page)?;
+        let state = head.state();
+        f(page, state, head)?;
+        page = page.saturating_add(state.covers().max(1));
+    }
+    Ok(())
+}
+
+fn largest_free_run(pool: &Inner) -> Result<u64> {
+    let (mut most, mut len, mut next) = (0, 0, 0);
+    for chunk in chunks_from(pool, 0) {
+        let chunk = chunk?;
+        let sum = chunk.sum();
+        len = if chunk.start == next { len + sum.start } else { sum.start };
+        most = most.max(len).max(sum.longest);
+        if sum.start < TERRITORY_FIRST {
+            len = sum.end;
+        }
+        next = chunk.start + TERRITORY_FIRST;
+    }
+    Ok(most)
+}
+
+/// Calls `f` for every allocated block, in order of offset, until it fails. For a quiet pool: what is allocated or freed meanwhile may be
+/// missing or there. O(pages).
+///
+/// # Errors
+/// `Damaged`, and those of `f`.
+pub fn for_each_block(pool: &Inner, mut f: impl FnMut(BlockInfo) -> Result<()>) -> Result<()> {
+    each_head(pool, |page, state, head| {
+        let block = Block { page, head, state, index: 0 };
+        match state.kind() {
+            Kind::Run => f(BlockInfo { offset: page * PAGE, size: block.size(), owner: None, token: block.token() }),
+            Kind::Slab => {
+                let owner = head.owner.load(Ordering::Relaxed).checked_sub(1);
+                let blocks = TABLE.get(state.class()).map_or(0, |c| c.blocks as u64);
+                for index in (0..blocks).filter(|i| head.block(*i) == (true, false)) {
+                    let offset = block_offset(page, state.class(), index)?;
+                    f(BlockInfo { offset, size: block.size(), owner, token: 0 })?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    })
+}
+
+/// Compares bitmap and summaries with the descriptors. For a quiet pool.
+///
+/// # Errors
+/// `Damaged` where they differ.
+pub fn check_index(pool: &Inner) -> Result<()> {
+    index::check(pool)
+}

@@ -1,0 +1,106 @@
+//! The heap's lock words: one seat at a time, and whoever waits for a dead one settles what it left.
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 0..16 | seat + 1 of the owner, 0: free |
+//! | 31 | somebody sleeps on the low half |
+
+use crate::actor::Actor;
+use aquifer_pool::lock::{NAP, low_half};
+use aquifer_pool::{Inner, futex};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+const OWNER: u64 = 0xffff;
+const WAIT: u64 = 1 << 31;
+const SPINS: u32 = 100;
+
+/// A word that is held.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    word: &'a AtomicU64,
+}
+
+/// Waits until the word is free and takes it.
+pub(crate) fn acquire<'a>(word: &'a AtomicU64, actor: Actor<'a>) -> Held<'a> {
+    let own = actor.name() as u64;
+    let mut spins = 0;
+    loop {
+        let w = word.load(Ordering::Relaxed);
+        if w & OWNER == 0 {
+            // Dead before: not ours. After: whoever waits settles us and frees the word, which names us.
+            if word.compare_exchange_weak(w, w & WAIT | own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return Held { word };
+            }
+        } else if spins < SPINS {
+            spins += 1;
+            std::hint::spin_loop();
+        } else {
+            wait(word, w, actor.pool);
+        }
+    }
+}
+
+#[cold]
+fn wait(word: &AtomicU64, seen: u64, pool: &Inner) {
+    let owner = (seen & OWNER) as u32 - 1;
+    let still = || word.load(Ordering::Relaxed) & OWNER == seen & OWNER;
+    if seen & WAIT == 0 && word.compare_exchange(seen, seen | WAIT, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        return;
+    }
+    if pool.settle_if_dead(owner) || !still() {
+        return;
+    }
+    futex::wait(low_half(word), (seen | WAIT) as u32, NAP);
+    if still() {
+        pool.settle_if_dead(owner);
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Dead before: the word names us, and is freed by who settles us. After: it is free; a waiter that is not woken wakes by itself.
+        if self.word.swap(0, Ordering::Release) & WAIT != 0 {
+            futex::wake_all(low_half(self.word));
+        }
+    }
+}
+
+/// Frees the word if it names the dead seat. Repeatable.
+pub(crate) fn free_of_dead(word: &AtomicU64, dead: Actor<'_>) {
+    let mut w = word.load(Ordering::Acquire);
+    while w & OWNER == dead.name() as u64 {
+        match word.compare_exchange(w, 0, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return futex::wake_all(low_half(word)),
+            Err(now) => w = now,
+        }
+    }
+}
+
+/// Takes the page lock of a descriptor, which the caller has named in its `SeatHeap::page_lock` before.
+#[inline]
+pub(crate) fn acquire_page(word: &AtomicU32, actor: Actor<'_>) {
+    while let Err(owner) = word.compare_exchange(0, actor.name(), Ordering::Acquire, Ordering::Relaxed) {
+        wait_for_page(word, owner, actor.pool);
+    }
+}
+
+#[cold]
+fn wait_for_page(word: &AtomicU32, owner: u32, pool: &Inner) {
+    for _ in 0..SPINS {
+        if word.load(Ordering::Relaxed) != owner {
+            return;
+        }
+        std::hint::spin_loop();
+    }
+    if !pool.settle_if_dead(owner.wrapping_sub(1)) {
+        // Nobody wakes us: the lock is held for a few instructions, unless its owner does not run.
+        futex::wait(word, owner, Duration::from_millis(1));
+    }
+}
+
+/// Gives a page lock back that the actor has.
+#[inline]
+pub(crate) fn release_page(word: &AtomicU32) {
+    word.store(0, Ordering::Release);
+}
