@@ -16,6 +16,7 @@ use crate::fork::NoFork;
 use crate::layout::{HELD, LIVE, LOG_BARE, LOG_INNER, ProcessRecord, RECORD_CHUNKS, RECORDS_FIRST, chunk_of};
 use crate::lock::{Floor, Patience};
 use crate::log::LogCx;
+use crate::plant::planted;
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::SeatCtx;
@@ -199,6 +200,9 @@ fn free_words(seat: &SeatCtx) {
 
 /// Pass 4 for one seat.
 fn free_marks(seat: &SeatCtx) {
+    if planted("forgotten-mark") {
+        return;
+    }
     let floor = Floor { seat, patience: Patience::Forever };
     seat.seat().marks.0.iter().for_each(|m| protocol::bury_mark(&floor, m));
 }

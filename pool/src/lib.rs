@@ -33,6 +33,8 @@ mod name;
 #[allow(unsafe_code)]
 pub mod open;
 pub mod options;
+#[doc(hidden)]
+pub mod plant;
 #[allow(unsafe_code)]
 pub mod process;
 pub mod protocol;

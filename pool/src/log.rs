@@ -12,6 +12,7 @@
 //! after all of them.
 
 use crate::error::{Error, Result};
+use crate::plant::planted;
 use crate::layout::{LOG_INLINE, LOG_INNER, Log, PAGE, Record};
 use crate::raw::Inner;
 use crate::seat::SeatCtx;
@@ -255,8 +256,14 @@ impl LogCx {
         if r.kind.is_intent() {
             self.intents.set(n + 1);
         }
+        if planted("unlogged") && r.kind == Kind::Old {
+            return;
+        }
         // Dead before this store: the record does not exist. After: it is undone, and its change was not made yet.
         self.set_head(head + 1);
+        if planted("free-before-commit") && r.kind == Kind::Free {
+            self.pool().upper.carry_out(self, r);
+        }
     }
 
     /// Writes records on top of a committed log and publishes them all by one store (see `Upper::carry_out`).
