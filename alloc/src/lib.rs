@@ -22,6 +22,9 @@
 //! Slabs of free seats are given back by whoever would run out of memory.
 #![deny(unsafe_code)]
 
+#[cfg(test)]
+extern crate self as aquifer_alloc;
+
 mod actor;
 mod alloc;
 mod block;
@@ -30,6 +33,8 @@ mod descriptor;
 mod free;
 mod grow;
 mod index;
+#[cfg(test)]
+mod killed;
 mod reclaim;
 mod runs;
 mod settle;

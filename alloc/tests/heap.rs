@@ -1,6 +1,6 @@
 //! Properties of the heap: blocks keep their bytes, lie apart, are aligned, come back whole; bad frees and absurd sizes are refused.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 mod common;
 

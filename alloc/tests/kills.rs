@@ -4,12 +4,12 @@
 //! under the same commit; one that empties a slot frees the block. So whenever a child is dead and buried, the blocks in the slots are the
 //! allocated blocks: one more is a leak, one less was freed twice. The next child inherits the slots, whose blocks belong to other seats.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 mod common;
 
 use aquifer_alloc::{alloc, block_size, for_each_block, free, raw_alloc};
-use aquifer_pool::layout::LOG_INNER;
+use aquifer_pool::layout::{LIVE, LOG_INNER};
 use aquifer_pool::log::LogCx;
 use aquifer_pool::{Inner, Options, RawPool};
 use common::{HEAP_ONLY, Random, check};
@@ -101,7 +101,7 @@ fn spawn(pool: &RawPool, table: &Table<'_>, child: usize, seed: u64) -> libc::pi
     }
 }
 
-/// Whether the child still ran when it was killed.
+/// Kills a child that must be running still.
 fn kill(pid: libc::pid_t) {
     let mut status = 0;
     // SAFETY: a child of ours that nobody else waits for.
@@ -112,6 +112,15 @@ fn kill(pid: libc::pid_t) {
     assert!(libc::WIFSIGNALED(status), "a child failed: status {status:#x}");
 }
 
+/// Buries a dead child, or waits until a sibling that is at it has.
+fn bury(pool: &Inner, pid: libc::pid_t) {
+    let is_there = |r: u32| pool.record_at(r).is_some_and(|r| r.pid.load(Ordering::SeqCst) == pid as u32) && pool.record_state(r) & LIVE != 0;
+    while (0..pool.record_count()).any(is_there) {
+        pool.bury_dead();
+        std::thread::yield_now();
+    }
+}
+
 fn await_progress(pid: libc::pid_t, count: &AtomicU64, from: u64, operations: u64) {
     while count.load(Ordering::Relaxed) < from + operations {
         // SAFETY: asks about a child of ours without waiting for it.
@@ -119,6 +128,12 @@ fn await_progress(pid: libc::pid_t, count: &AtomicU64, from: u64, operations: u6
         assert_eq!(ended, 0);
         std::thread::yield_now();
     }
+}
+
+fn kill_all_but(pool: &Inner, pids: &[libc::pid_t], child: usize) {
+    let others = || pids.iter().enumerate().filter(|(c, _)| *c != child).map(|(_, pid)| *pid);
+    others().for_each(kill);
+    others().for_each(|pid| bury(pool, pid));
 }
 
 /// All children are dead and buried: the blocks in the slots are those that are allocated.
@@ -164,22 +179,18 @@ fn kills_leave_neither_leaks_nor_losses(rounds: u64) {
         let from = count.load(Ordering::Relaxed);
         await_progress(pids[child], count, from, 1 + random.below(60));
         kill(pids[child]);
-        if random.below(2) == 0 {
-            pool.bury_dead();
-        }
         if round % 20 == 19 {
-            pids.iter().enumerate().filter(|(c, _)| *c != child).for_each(|(_, pid)| kill(*pid));
-            pool.bury_dead();
+            kill_all_but(&pool, &pids, child);
+            bury(&pool, pids[child]);
             compare(&pool, &table, own);
             pids = (0..CHILDREN).map(|c| spawn(&pool, &table, c, random.next())).collect();
         } else {
-            // The same slots: the dead one's must be settled before, as a lock would see to.
-            pool.bury_dead();
+            // It inherits the slots, so the dead one's operation must be over: what a lock would see to.
+            bury(&pool, pids[child]);
             pids[child] = spawn(&pool, &table, child, random.next());
         }
     }
-    pids.iter().for_each(|pid| kill(*pid));
-    pool.bury_dead();
+    kill_all_but(&pool, &pids, CHILDREN);
     compare(&pool, &table, own);
     empty(&pool, &table);
     assert_eq!(aquifer_alloc::stats(&pool).unwrap().blocks, 1 + log_chunks(&pool).len() as u64);

@@ -1,6 +1,6 @@
 //! What the tests of the heap share: a pool with nothing but a heap, and small random numbers.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use aquifer_alloc as heap;
 use aquifer_pool::log::{LogCx, RecordView};
