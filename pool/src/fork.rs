@@ -90,10 +90,10 @@ fn gate(epoch: u64) -> (u64, u64) {
 
 /// While this lives, nobody in this process forks: the child would inherit the descriptor, and with it the lock, beyond our death.
 #[derive(Debug)]
-pub(crate) struct NoFork(u64);
+pub struct NoFork(u64);
 
-/// Waits for a fork under way. May be nested.
-pub(crate) fn no_fork() -> NoFork {
+/// Waits for a fork under way. May be nested, but not within a sleep that only a fork could end.
+pub fn no_fork() -> NoFork {
     let epoch = epoch();
     loop {
         let (word, state) = gate(epoch);

@@ -122,8 +122,12 @@ pub struct LogCx {
     room: Cell<u32>,
     /// First index and first record of the last chunk used.
     recent: Cell<(u32, *const Record)>,
-    /// Logs of this seat that the next commit joins: bit i for log i.
+    /// Logs of this seat that a commit joins: bit i for log i.
     joins: Cell<u32>,
+    /// Length of the log after the record of a `Taken` that the open operation consumed, 0: none. The operation began below.
+    took: Cell<u32>,
+    /// Whether such a `Taken` came from this log itself.
+    absorbs: Cell<bool>,
 }
 
 const LOANED: u32 = 1;
@@ -140,6 +144,8 @@ impl LogCx {
             room: Cell::new(LOG_INLINE as u32),
             recent: Cell::new((u32::MAX, std::ptr::null())),
             joins: Cell::new(0),
+            took: Cell::new(0),
+            absorbs: Cell::new(false),
         }
     }
 
@@ -386,10 +392,11 @@ impl LogCx {
         Ok(())
     }
 
-    /// Whether the run at `offset` is linked in for good: a chunk of one of the seat's logs, of seats or of records.
+    /// Whether the run at `offset` is linked in for good: a chunk of one of the seat's logs, of seats or of records, or the directory.
     fn is_permanent(&self, offset: u64) -> bool {
         let header = self.pool().header();
-        if header.seat_chunks.iter().chain(&header.record_chunks).any(|c| c.load(Ordering::SeqCst) == offset) {
+        let tables = header.seat_chunks.iter().chain(&header.record_chunks).chain([&header.directory]);
+        if tables.into_iter().any(|c| c.load(Ordering::SeqCst) == offset) {
             return true;
         }
         self.seat().logs().iter().any(|l| {
@@ -469,6 +476,24 @@ impl LogCx {
         }
     }
 
+    /// Holds the log open from within an operation; [`restore`](Self::restore) brings the state before back, without a commit, so that the
+    /// operation's own commit or undo decides about everything since it began.
+    pub fn keep(&self) -> u32 {
+        let before = self.state.get();
+        self.hold();
+        before
+    }
+
+    /// Ends [`keep`](Self::keep), and everything that has held the log open since.
+    pub fn restore(&self, before: u32) {
+        self.state.set(before);
+    }
+
+    /// How many transactions and `Taken`s hold the log open.
+    pub fn holders(&self) -> u32 {
+        self.state.get() / HOLD
+    }
+
     /// Makes everything in the log final: the guard or transaction that held it open is over.
     pub fn close(&self) {
         self.state.set(0);
@@ -494,14 +519,21 @@ impl LogCx {
     #[cold]
     #[inline(never)]
     fn commit_with_intents(&self, base: u32) {
+        if self.make_final(base) {
+            self.carry_out_all();
+        }
+    }
+
+    /// Whether there is something to carry out.
+    fn make_final(&self, base: u32) -> bool {
         let n = self.len();
         self.intents.set(base);
         if n == base {
-            return;
+            return false;
         }
         // Dead before this store: all is undone. After: all is final, and whoever buries us carries out the intents.
         self.set_head(COMMITTED | (base as u64) << BASE_SHIFT | n as u64);
-        self.carry_out_all();
+        true
     }
 
     /// Carries out the intents of a committed log; false when memory for that was missing (it stays committed).
@@ -622,16 +654,40 @@ impl LogCx {
         if !std::ptr::eq(self.seat, other.seat) {
             return Err(Error::OtherPool);
         }
-        if self.is_open() || other.state.get() != HOLD {
+        if self.is_open() || other.state.get() != HOLD || self.took.get() != 0 && self.absorbs.get() {
             return Err(Error::TakenElsewhere("another value or loan of one of the two guards is still in use; use a transaction"));
         }
         self.reserve(1)?;
         self.push(RecordView::new(Kind::Join, other.index as u64, 0));
         self.joins.set(self.joins.get() | 1 << other.index);
+        self.took.set(self.len());
         Ok(())
     }
 
+    /// Notes that a `Taken` of this log was put into the operation that is open on it: its removal becomes final with that operation.
+    pub fn release_into_operation(&self) {
+        // A record that does nothing tells this operation from those nested in it, which begin above.
+        self.push(RecordView::new(Kind::Nothing, 0, 0));
+        self.took.set(self.len());
+        self.absorbs.set(true);
+        self.state.set(self.state.get().saturating_sub(HOLD));
+    }
+
+    #[cold]
+    fn commit_with_taken(&self) {
+        if self.absorbs.replace(false) {
+            self.took.set(0);
+            return self.commit_from(0);
+        }
+        let base = self.took.replace(0);
+        // The operation began at or below its `Join` record, and nothing but it is in the log: `take_over` saw to that.
+        debug_assert!(base > 0);
+        self.commit_from(0);
+        self.end_joins(true);
+    }
+
     fn end_joins(&self, committed: bool) {
+        self.took.set(0);
         let joins = self.joins.replace(0);
         for other in self.seat().logs().iter().filter(|l| joins >> l.index & 1 != 0) {
             other.state.set(0);
@@ -673,19 +729,53 @@ impl<'a> Op<'a> {
         let (cx, base) = (self.cx, self.base);
         std::mem::forget(self);
         if cx.is_open() {
+            if cx.took.get() > base {
+                cx.took.set(0);
+                cx.absorbs.set(false);
+            }
+            return;
+        }
+        match cx.took.get() > base {
+            false => cx.commit_from(base),
+            true => cx.commit_with_taken(),
+        }
+    }
+}
+
+impl Op<'_> {
+    /// As [`commit`](Self::commit), with `between` called when the operation is final and nothing was freed yet: a lock that guards what was
+    /// unlinked, and not what is freed, may be given back there.
+    pub fn commit_then(self, between: impl FnOnce()) {
+        let (cx, base) = (self.cx, self.base);
+        std::mem::forget(self);
+        if cx.is_open() {
+            return between();
+        }
+        let joined = cx.joins.get() != 0;
+        if cx.intents.get() > base && !joined {
+            let pending = cx.make_final(base);
+            between();
+            if pending {
+                cx.carry_out_all();
+            }
             return;
         }
         cx.commit_from(base);
-        if cx.joins.get() != 0 {
+        if joined {
             cx.end_joins(true);
         }
+        between();
     }
 }
 
 impl Drop for Op<'_> {
     #[cold]
     fn drop(&mut self) {
-        self.cx.undo_to(self.base);
-        self.cx.end_joins(false);
+        let took = self.cx.took.get() > self.base;
+        // Without its new place a taken value goes back to its old one.
+        self.cx.undo_to(if took && self.cx.absorbs.replace(false) && !self.cx.is_open() { 0 } else { self.base });
+        if took {
+            self.cx.end_joins(false);
+        }
     }
 }

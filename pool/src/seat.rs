@@ -24,16 +24,43 @@ pub struct SeatCtx {
     logs: [LogCx; LOGS],
     /// The heap's private hints for each size class: derived data, never the truth.
     pub hints: [Cell<u64>; 2 * CLASSES],
+    /// The transaction that runs on this seat, as the crates above know it; null: none.
+    pub transaction: Cell<*const ()>,
     /// Whether this context stands for a dead seat.
     pub(crate) burying: bool,
 }
 
+/// Owner of a context. Its logs keep the address, which a `Box` that is moved would claim for itself alone.
+#[derive(Debug)]
+pub(crate) struct OwnedSeat(*mut SeatCtx);
+
+impl OwnedSeat {
+    /// The address that stays the same.
+    pub(crate) fn as_ptr(&self) -> *const SeatCtx {
+        self.0
+    }
+}
+
+impl std::ops::Deref for OwnedSeat {
+    type Target = SeatCtx;
+    fn deref(&self) -> &SeatCtx {
+        // SAFETY: made and initialised in `SeatCtx::new`, freed only by `drop`.
+        unsafe { &*self.0 }
+    }
+}
+
+impl Drop for OwnedSeat {
+    fn drop(&mut self) {
+        // SAFETY: came from a box in `SeatCtx::new`, and is initialised; nobody else frees it.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
 impl SeatCtx {
     /// A context for seat `number`, which the caller has taken or is burying.
-    pub(crate) fn new(pool: &Inner, number: u32, epoch: u64, burying: bool) -> Result<Box<SeatCtx>> {
+    pub(crate) fn new(pool: &Inner, number: u32, epoch: u64, burying: bool) -> Result<OwnedSeat> {
         let seat: *const Seat = pool.seat_at(number).ok_or_else(|| Error::Damaged(format!("seat {number} is missing")))?;
-        let mut ctx = Box::<SeatCtx>::new_uninit();
-        let at = ctx.as_mut_ptr();
+        let at = Box::into_raw(Box::<SeatCtx>::new_uninit()).cast::<SeatCtx>();
         let log = |i: usize| {
             // SAFETY: `seat` points to a whole seat: `seat_at` checked it.
             LogCx::new(unsafe { &raw const (*seat).logs[i] }, at.cast_const(), i)
@@ -47,12 +74,12 @@ impl SeatCtx {
             contended: Cell::new(0),
             logs: std::array::from_fn(log),
             hints: [const { Cell::new(0) }; 2 * CLASSES],
+            transaction: Cell::new(std::ptr::null()),
             burying,
         };
-        // The logs keep the address of the box: it does not move again.
-        ctx.write(value);
-        // SAFETY: written just above.
-        Ok(unsafe { ctx.assume_init() })
+        // SAFETY: the box just made, writable and of that type.
+        unsafe { at.write(value) };
+        Ok(OwnedSeat(at))
     }
 
     /// The pool.
