@@ -110,7 +110,7 @@ pub(crate) struct Descriptor {
     pub(crate) freed: [AtomicU64; 2],
     /// Of a run: its token, unique for ever. Of a slab: the page before it in the ring, if nobody was killed: a hint.
     pub(crate) token: AtomicU64,
-    /// Of a slab: the page of the next slab in the ring. Of page 0: no chunk before this one has a free page.
+    /// Of a slab: the page of the next slab in the ring. (Page 0 keeps floors of the search here and in the fields above: see `index`.)
     pub(crate) next: AtomicU64,
 }
 

@@ -7,6 +7,7 @@ use crate::descriptor::State;
 use crate::territory::{CHUNK_WORDS, Chunk, chunks_from, descriptor, pages_of};
 use aquifer_pool::layout::TERRITORY_FIRST;
 use aquifer_pool::{Error, Inner, Result};
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 type Bits = [u64; CHUNK_WORDS];
@@ -96,37 +97,50 @@ impl Wanted {
     }
 }
 
-/// The lowest place for `pages` pages at a multiple of `align` pages. O(chunks from the lowest free page on).
+/// Lengths of runs, in pages, for each of which it is known how far down the pool there is none.
+const LENGTHS: [u64; 6] = [1, 2, 4, 8, 16, 64];
+
+/// For each of [`LENGTHS`] a chunk before which no run of that length begins. They stand in fields that page 0, no slab, has no use for.
+fn floors(pool: &Inner) -> Result<[&AtomicU64; LENGTHS.len()]> {
+    let d = descriptor(pool, 0)?;
+    Ok([&d.next, &d.token, &d.allocated[0], &d.allocated[1], &d.freed[0], &d.freed[1]])
+}
+
+/// The lowest place for `pages` pages at a multiple of `align` pages. O(chunks from the lowest free run of about that length on).
 pub(crate) fn find(pool: &Inner, pages: u64, align: u64) -> Result<Option<u64>> {
-    let hint = &descriptor(pool, 0)?.next;
-    let lowest = hint.load(Relaxed);
+    let length = LENGTHS.iter().rposition(|l| *l <= pages).unwrap_or(0);
+    let floor = floors(pool)?[length];
     let wanted = Wanted { pages, align };
-    let lowest = if lowest < pages_of(pool) / TERRITORY_FIRST + 1 { lowest } else { 0 };
-    let (found, full) = search(pool, lowest * TERRITORY_FIRST, wanted)?;
-    if full > lowest {
-        hint.store(full, Relaxed);
-    }
+    let known = match floor.load(Relaxed) {
+        chunk if chunk <= pages_of(pool) / TERRITORY_FIRST => chunk,
+        _ => 0, // damaged
+    };
+    let (found, lowest) = search(pool, known * TERRITORY_FIRST, wanted, LENGTHS[length])?;
+    floor.store(lowest, Relaxed);
     match found {
-        None if lowest > 0 => Ok(search(pool, 0, wanted)?.0), // the hint may be damaged; what follows is growth, which costs more
+        // The floor says nothing of runs that begin further down and were joined with what was freed since.
+        None if known > 0 => Ok(search(pool, 0, wanted, LENGTHS[length])?.0),
         found => Ok(found),
     }
 }
 
-/// First fit from chunk of page `from` on, and the first chunk that has a free page.
-fn search(pool: &Inner, from: u64, wanted: Wanted) -> Result<(Option<u64>, u64)> {
+/// First fit from the chunk of page `from` on, and the chunk where the first run of at least `least` pages begins.
+fn search(pool: &Inner, from: u64, wanted: Wanted, least: u64) -> Result<(Option<u64>, u64)> {
     let (mut first, mut len) = (from, 0);
     let mut lowest = None;
     for chunk in chunks_from(pool, from) {
         let chunk = chunk?;
         let sum = chunk.sum();
-        if sum.longest > 0 && lowest.is_none() {
-            lowest = Some(chunk.start / TERRITORY_FIRST);
-        }
         if len == 0 {
             first = chunk.start;
         }
+        if lowest.is_none() {
+            let begins = if len + sum.start >= least { Some(first) } else { (sum.longest >= least).then_some(chunk.start) };
+            lowest = begins.map(|page| page / TERRITORY_FIRST);
+        }
+        let floor = || lowest.unwrap_or(first / TERRITORY_FIRST);
         if let Some(at) = wanted.fit(first, len + sum.start) {
-            return Ok((Some(at), lowest.unwrap_or(0)));
+            return Ok((Some(at), floor()));
         }
         if sum.start == TERRITORY_FIRST {
             len += TERRITORY_FIRST;
@@ -135,12 +149,13 @@ fn search(pool: &Inner, from: u64, wanted: Wanted) -> Result<(Option<u64>, u64)>
         if sum.longest >= wanted.pages {
             let inside = runs(chunk.load()).find_map(|(at, n)| wanted.fit(chunk.start + at, n));
             if inside.is_some() {
-                return Ok((inside, lowest.unwrap_or(0)));
+                return Ok((inside, floor()));
             }
         }
         (first, len) = (chunk.start + TERRITORY_FIRST - sum.end, sum.end);
     }
-    Ok((None, lowest.unwrap_or(0)))
+    let end = pages_of(pool).min(first);
+    Ok((None, lowest.unwrap_or(end / TERRITORY_FIRST)))
 }
 
 /// Whether all of the pages are free.
@@ -170,9 +185,9 @@ pub(crate) fn free_before(pool: &Inner, end: u64) -> Result<u64> {
 /// Enters pages as free or as used. The caller has the heap lock, and the pages stand in its seat's busy word.
 pub(crate) fn mark(pool: &Inner, first: u64, pages: u64, free: bool) -> Result<()> {
     if free {
-        // Before the bits: the hint never passes a free page.
-        let hint = &descriptor(pool, 0)?.next;
-        hint.store(hint.load(Relaxed).min(first / TERRITORY_FIRST), Relaxed);
+        // Before the bits: no floor passes a free run. One chunk further down a run may begin that these pages make longer.
+        let chunk = (first / TERRITORY_FIRST).saturating_sub(1);
+        floors(pool)?.iter().for_each(|floor| floor.store(floor.load(Relaxed).min(chunk), Relaxed));
     }
     let mut touched: Option<Chunk> = None;
     let sum_up = |c: &Chunk| c.summary.store(Summary::of(&c.load()).pack(), Relaxed);
