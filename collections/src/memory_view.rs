@@ -18,7 +18,7 @@ pub(crate) const MIRROR: u64 = 16;
 
 /// The word at an offset, which must be a multiple of 8.
 pub(crate) fn word(pool: &Inner, offset: u64) -> Result<u64> {
-    if offset % 8 != 0 {
+    if !offset.is_multiple_of(8) {
         return Err(Error::Damaged(format!("a word at {offset:#x} is not aligned")));
     }
     let at = pool.at(offset, 8)?.cast::<AtomicU64>();
@@ -61,7 +61,11 @@ pub(crate) struct VecView {
 
 impl VecView {
     pub(crate) fn read(pool: &Inner, offset: u64) -> Result<VecView> {
-        Ok(VecView { block: word(pool, offset)?, len: word(pool, offset + 8)?, cap: word(pool, offset + 16)? })
+        Ok(VecView {
+            block: word(pool, offset)?,
+            len: word(pool, offset + 8)?,
+            cap: word(pool, offset + 16)?,
+        })
     }
 }
 
@@ -83,7 +87,7 @@ impl StringView {
             HEAP_STRING => Ok(StringView::Heap {
                 block: word(pool, offset)?,
                 len: word(pool, offset + 8)?,
-                cap: word(pool, offset + 16)? & (1 << 56) - 1,
+                cap: word(pool, offset + 16)? & ((1 << 56) - 1),
             }),
             tag => Ok(StringView::Bad { tag }),
         }

@@ -60,7 +60,8 @@ pub fn node_offset(pool: &Inner, schema: &'static Schema) -> Result<u64> {
 
 #[cold]
 fn node_by_content(pool: &Inner, schema: &'static Schema) -> Result<u64> {
-    let unknown = || Error::Unsupported(format!("no named object of this pool reaches the type {}", schema.name));
+    let unknown =
+        || Error::Unsupported(format!("no named object of this pool reaches the type {}", schema.name));
     let blob = encode::encode(schema);
     let at = BY_CONTENT.get(pool.id(), encode::content_hash(&blob)).ok_or_else(unknown)?;
     let wanted = View::checked_before(&blob).root();
@@ -91,12 +92,13 @@ pub fn view(pool: &Inner, blob: u64) -> Result<View<'_>> {
 /// `Damaged` when there is none, or its blob is not whole.
 pub fn node(pool: &Inner, offset: u64) -> Result<Node<'_>> {
     let bad = || Error::Damaged(format!("no schema at {offset:#x}"));
-    if offset % 8 != 0 {
+    if !offset.is_multiple_of(8) {
         return Err(bad());
     }
     let head = pool.at(offset, NODE as u64)?;
     // SAFETY: in bounds by `at`, aligned as checked; atomic, since damaged offsets may lead to words that others change.
-    let distance = u64::from_le(unsafe { &*head.cast::<AtomicU64>().add(word::HEAD) }.load(Ordering::Relaxed)) >> 32;
+    let distance =
+        u64::from_le(unsafe { &*head.cast::<AtomicU64>().add(word::HEAD) }.load(Ordering::Relaxed)) >> 32;
     let blob = offset.checked_sub(distance).ok_or_else(bad)?;
     view(pool, blob)?.node(distance as usize).ok_or_else(bad)
 }
@@ -111,7 +113,7 @@ pub fn forget(pool: u64) {
 /// The bytes of a blob, by the length that its header has; unchecked else.
 fn blob_bytes(pool: &Inner, blob: u64) -> Result<&[u8]> {
     let bad = || Error::Damaged(format!("no schema at {blob:#x}"));
-    if blob == 0 || blob % 8 != 0 {
+    if blob == 0 || !blob.is_multiple_of(8) {
         return Err(bad());
     }
     let header = pool.at(blob, HEADER as u64)?.cast::<AtomicU64>();

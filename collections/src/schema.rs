@@ -28,6 +28,16 @@ pub struct Schema {
     pub shape: Shape,
 }
 
+impl Schema {
+    /// Whether values are one number, character or truth value.
+    pub const fn is_scalar(&self) -> bool {
+        matches!(
+            self.shape,
+            Shape::Unsigned { .. } | Shape::Signed { .. } | Shape::Float | Shape::Bool | Shape::Char
+        )
+    }
+}
+
 /// A schema, by function so that recursive types have one.
 pub type SchemaRef = fn() -> &'static Schema;
 

@@ -108,7 +108,8 @@ impl NodeKind {
     pub fn of(number: u8) -> Option<NodeKind> {
         use NodeKind::*;
         const ALL: [NodeKind; 16] = [
-            Unit, Unsigned, Signed, Float, Bool, Char, Bytes, Struct, Enum, Option, Array, String, Vec, Box, Map, Lock,
+            Unit, Unsigned, Signed, Float, Bool, Char, Bytes, Struct, Enum, Option, Array, String, Vec, Box,
+            Map, Lock,
         ];
         ALL.get((number as usize).checked_sub(1)?).copied()
     }
@@ -185,7 +186,8 @@ struct Graph {
 impl Graph {
     /// Ends because a program has finitely many constants.
     fn from(root: &'static Schema) -> Graph {
-        let mut g = Graph { schemas: vec![root], index: HashMap::from([(address(root), 0)]), links: Vec::new() };
+        let mut g =
+            Graph { schemas: vec![root], index: HashMap::from([(address(root), 0)]), links: Vec::new() };
         while g.links.len() < g.schemas.len() {
             let of = links(&g.schemas[g.links.len()].shape);
             let found = of.into_iter().map(|s| g.find(s())).collect();
@@ -272,7 +274,13 @@ fn flags(schema: &Schema) -> u64 {
     }
     match &schema.shape {
         Shape::Unit | Shape::Float | Shape::Bytes => flag::ANY,
-        Shape::Unsigned { nonzero } | Shape::Signed { nonzero } => if *nonzero { flag::NONZERO } else { flag::ANY },
+        Shape::Unsigned { nonzero } | Shape::Signed { nonzero } => {
+            if *nonzero {
+                flag::NONZERO
+            } else {
+                flag::ANY
+            }
+        }
         Shape::Bool | Shape::Char => 0,
         Shape::Struct(fields) => all(flag::ANY, &mut fields.iter().map(|f| f.schema)),
         Shape::Enum { variants, .. } => all(0, &mut variants.iter().flat_map(|v| v.fields).map(|f| f.schema)),

@@ -76,7 +76,9 @@ fn links<'a>(n: Node<'a>) -> Vec<(String, Node<'a>)> {
 
 fn own_difference(s: Node<'_>, w: Node<'_>) -> Option<String> {
     let brief = |n: Node<'_>| format!("{}, {} bytes aligned to {}", show(n), n.size(), n.align());
-    let head = |n: Node<'_>| (n.kind(), n.name().to_owned(), n.size(), n.align(), n.has(crate::schema::encode::flag::NONZERO));
+    let head = |n: Node<'_>| {
+        (n.kind(), n.name().to_owned(), n.size(), n.align(), n.has(crate::schema::encode::flag::NONZERO))
+    };
     if head(s) != head(w) {
         return Some(format!("stored {}; wanted {}", brief(s), brief(w)));
     }
@@ -158,9 +160,13 @@ fn write_type(text: &mut String, n: Node<'_>, depth: usize) {
             write_type(text, item, depth + 1);
             let _ = write!(text, "; {len}]");
         }
-        ShapeView::Map { key, value, .. } if value.kind() == Some(NodeKind::Unit) => write_generic(text, n, &[key], depth),
+        ShapeView::Map { key, value, .. } if value.kind() == Some(NodeKind::Unit) => {
+            write_generic(text, n, &[key], depth)
+        }
         ShapeView::Map { key, value, .. } => write_generic(text, n, &[key, value], depth),
-        ShapeView::Option { item, .. } | ShapeView::Lock { item, .. } => write_generic(text, n, &[item], depth),
+        ShapeView::Option { item, .. } | ShapeView::Lock { item, .. } => {
+            write_generic(text, n, &[item], depth)
+        }
         ShapeView::Vec(item) | ShapeView::Box(item) => write_generic(text, n, &[item], depth),
         ShapeView::Struct if n.name().is_empty() || n.name().starts_with('(') => {
             let parts: Vec<_> = n.fields().map(|f| f.node).collect();

@@ -72,7 +72,9 @@ fn a_blob_says_what_the_schema_says() {
     let fields: Vec<_> = root.fields().map(|f| (f.name, f.offset)).collect();
     assert_eq!(fields[..3], [("locked", 0), ("pair", 32), ("maybe", 48)]);
     let maybe = root.fields().nth(2).unwrap().node;
-    let ShapeView::Option { item, offset: 0, size: 8, pattern: 0, some: 8 } = maybe.shape() else { panic!("{:?}", maybe.shape()) };
+    let ShapeView::Option { item, offset: 0, size: 8, pattern: 0, some: 8 } = maybe.shape() else {
+        panic!("{:?}", maybe.shape())
+    };
     assert_eq!(item.name(), "u64");
     let auth = root.fields().nth(4).unwrap().node;
     let variants: Vec<_> = auth.variants().map(|v| (v.name, v.tag, v.fields().count())).collect();
@@ -120,11 +122,19 @@ fn the_first_difference_is_named_by_its_path() {
     assert_eq!(differ(all, all), None);
     assert_eq!(differ(tree, tree_b), None);
     let text = differ(trees, lighter_kids).unwrap();
-    assert!(text.starts_with("at [..].weight: stored u64, 8 bytes") && text.contains("wanted u32, 4 bytes"), "{text}");
+    assert!(
+        text.starts_with("at [..].weight: stored u64, 8 bytes") && text.contains("wanted u32, 4 bytes"),
+        "{text}"
+    );
     let text = differ(tree, renamed).unwrap();
-    assert!(text.contains("field `weight: u64` at 24") && text.contains("field `height: u64` at 24"), "{text}");
+    assert!(
+        text.contains("field `weight: u64` at 24") && text.contains("field `height: u64` at 24"),
+        "{text}"
+    );
     assert!(differ(u64_, u32_).unwrap().starts_with("at the type itself: stored u64"));
-    assert!(differ(locked, stock).is_some() && differ(grid, trees).is_some() && differ(maybe, auth).is_some());
+    assert!(
+        differ(locked, stock).is_some() && differ(grid, trees).is_some() && differ(maybe, auth).is_some()
+    );
 }
 
 /// Everything that can be asked of a blob that was found good.
@@ -143,7 +153,9 @@ fn parts_below(n: Node<'_>, depth: usize) -> usize {
     assert!(depth <= super::encode::DEEPEST);
     let below = match n.shape() {
         ShapeView::Struct => n.fields().map(|f| parts_below(f.node, depth + 1)).sum(),
-        ShapeView::Enum { .. } => n.variants().flat_map(|v| v.fields()).map(|f| parts_below(f.node, depth + 1)).sum(),
+        ShapeView::Enum { .. } => {
+            n.variants().flat_map(|v| v.fields()).map(|f| parts_below(f.node, depth + 1)).sum()
+        }
         ShapeView::Option { item, .. } | ShapeView::Array { item, .. } | ShapeView::Lock { item, .. } => {
             parts_below(item, depth + 1)
         }

@@ -48,7 +48,10 @@ impl<'a> View<'a> {
         ensure(view.word(0) == MAGIC && view.word(16) == bytes.len() as u64, "header")?;
         ensure(view.word(8) == content_hash(bytes), "hash")?;
         ensure(view.count() > 0 && view.count() <= (bytes.len() - HEADER) / NODE, "number of nodes")?;
-        ensure(view.names_at() >= HEADER + view.count() * NODE && view.names_at() <= bytes.len(), "place of the names")?;
+        ensure(
+            view.names_at() >= HEADER + view.count() * NODE && view.names_at() <= bytes.len(),
+            "place of the names",
+        )?;
         Checker { view, table: HEADER + view.count() * NODE }.check()?;
         Ok(view)
     }
@@ -80,7 +83,7 @@ impl<'a> View<'a> {
     }
 
     fn is_node(&self, at: usize) -> bool {
-        at >= HEADER && (at - HEADER) % NODE == 0 && (at - HEADER) / NODE < self.count()
+        at >= HEADER && (at - HEADER).is_multiple_of(NODE) && (at - HEADER) / NODE < self.count()
     }
 
     fn count(&self) -> usize {
@@ -270,7 +273,7 @@ impl<'a> Node<'a> {
             Some(NodeKind::Enum) => ShapeView::Enum { offset: c, size: d },
             Some(NodeKind::Option) => ShapeView::Option {
                 item: item(),
-                offset: b & (1 << 56) - 1,
+                offset: b & ((1 << 56) - 1),
                 size: b >> 56,
                 pattern: c as u128 | (d as u128) << 64,
                 some: e,
@@ -353,7 +356,7 @@ impl<'a> Checker<'a> {
         ensure(n.kind().is_some(), "kind")?;
         ensure(n.word(word::HEAD) >> 32 == n.at as u64, "place of a node")?;
         ensure(n.align().is_power_of_two() && n.align() <= 1 << 29, "alignment")?;
-        ensure(n.size() < 1 << 47 && n.size() % n.align() == 0, "size")?;
+        ensure(n.size() < 1 << 47 && n.size().is_multiple_of(n.align()), "size")?;
         self.name(n.word(word::NAME))?;
         match n.shape() {
             ShapeView::Struct => self.fields(n.word(word::A), n.word(word::B), n.size()),
@@ -363,7 +366,10 @@ impl<'a> Checker<'a> {
             }
             ShapeView::Option { item, offset, size, some, .. } => {
                 self.link(n.word(word::A))?;
-                ensure(size <= 16 && within(offset, size, n.size()) && within(some, item.size(), n.size()), "option")
+                ensure(
+                    size <= 16 && within(offset, size, n.size()) && within(some, item.size(), n.size()),
+                    "option",
+                )
             }
             ShapeView::Array { item, len } => {
                 self.link(n.word(word::A))?;
@@ -379,7 +385,8 @@ impl<'a> Checker<'a> {
                 self.container(n, 24)?;
                 self.link(n.word(word::B))?;
                 let apart = key.size() <= value_offset || value.size() == 0;
-                let inside = within(0, key.size(), entry_size) && within(value_offset, value.size(), entry_size);
+                let inside =
+                    within(0, key.size(), entry_size) && within(value_offset, value.size(), entry_size);
                 ensure(apart && inside && entry_size < 1 << 47, "map")
             }
             ShapeView::String => ensure(n.size() == 24 && n.align() == 8, "string"),
@@ -475,7 +482,9 @@ fn parts<'a>(n: Node<'a>) -> Vec<Node<'a>> {
     match n.shape() {
         ShapeView::Struct => n.fields().map(|f| f.node).collect(),
         ShapeView::Enum { .. } => n.variants().flat_map(|v| v.fields()).map(|f| f.node).collect(),
-        ShapeView::Option { item, .. } | ShapeView::Array { item, .. } | ShapeView::Lock { item, .. } => vec![item],
+        ShapeView::Option { item, .. } | ShapeView::Array { item, .. } | ShapeView::Lock { item, .. } => {
+            vec![item]
+        }
         _ => Vec::new(),
     }
 }
