@@ -1,0 +1,131 @@
+//! Steps that all containers share: blocks, old bytes, and the end of a removal.
+
+use crate::cx::Cx;
+use crate::relocatable::{ByValue, Relocatable};
+use aquifer_pool::log::{Kind, LogCx, Op, RecordView};
+use aquifer_pool::{Error, Result};
+use std::any::TypeId;
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+
+/// Whether values of this type own nothing and may be copied in and out.
+#[inline(always)]
+pub(crate) fn is_plain<T: Relocatable>() -> bool {
+    TypeId::of::<T::Kind>() == TypeId::of::<ByValue>()
+}
+
+/// `count * size` bytes, if a pool can hold that many.
+#[inline]
+pub(crate) fn bytes_of(count: usize, size: usize) -> Result<usize> {
+    count.checked_mul(size).filter(|b| *b <= 1 << 46).ok_or(Error::TooLarge(count, size))
+}
+
+/// A new block, which is given back when the open operation is undone: offset and address.
+#[inline]
+pub(crate) fn block(log: &LogCx, bytes: usize, align: usize) -> Result<(u64, *mut u8)> {
+    let offset = aquifer_alloc::alloc(log, bytes, align)?;
+    let at = log.pool().at(offset, bytes as u64)?;
+    Ok((offset, at))
+}
+
+/// Frees a block when the open operation becomes final. A block that is none is left alone: `check` reports it.
+#[inline]
+pub(crate) fn free(log: &LogCx, offset: u64) {
+    if offset != 0
+        && let Ok(intent) = aquifer_alloc::free_intent(log.pool(), offset)
+    {
+        log.push(intent);
+    }
+}
+
+/// Makes a block longer where it stands; false when it cannot be.
+///
+/// Harmless when the operation is undone: the block is then merely longer than its owner knows.
+#[inline]
+pub(crate) fn lengthen(log: &LogCx, offset: u64, bytes: usize) -> bool {
+    aquifer_alloc::resize_in_place(log, offset, bytes).unwrap_or(false)
+}
+
+/// Stores a header word that alone makes a change visible.
+///
+/// `before` is the length of the log when the operation began. While nothing is in the log above it and the log is not held open, the
+/// change is this one store, and needs no record.
+#[inline(always)]
+pub(crate) fn publish(log: &LogCx, before: u32, word: &AtomicU64, value: u64) {
+    if log.is_open() || log.len() != before {
+        log.save_word(word);
+    }
+    // The elements first: to the survivors the word says what is there.
+    compiler_fence(Ordering::SeqCst);
+    // Dead before this store: nothing happened, or it is undone. After: without records it has happened, with records it is undone
+    // until the operation commits.
+    word.store(value, Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Saves a header word and changes it; final with the operation's commit.
+#[inline(always)]
+pub(crate) fn change(log: &LogCx, word: &AtomicU64, value: u64) {
+    log.save_word(word);
+    word.store(value, Ordering::Relaxed);
+}
+
+/// Saves bytes beyond a container's end, or of an unused slot, before they are written: something that is not final may have been removed
+/// from there. Nothing to do while the log is not held open: then all removals are final.
+///
+/// # Safety
+/// As for [`LogCx::save`].
+#[inline(always)]
+pub(crate) unsafe fn save_spare(log: &LogCx, at: *const u8, len: usize) {
+    if log.is_open() {
+        // SAFETY: the caller's contract.
+        unsafe { log.save(at, len) };
+    }
+}
+
+/// Ends the operation that has unlinked the value at `at`, and gives it to the caller.
+///
+/// A value that is not plain keeps the log open until it is dropped or moved elsewhere: its removal becomes final then.
+///
+/// # Safety
+/// As for [`Relocatable::taken`]; the bytes at `at` stay as they are for `'a`; `op` is open on `cx`'s log.
+#[inline]
+pub(crate) unsafe fn hand_out<'a, T: Relocatable>(op: Op<'_>, at: *const T, cx: Cx) -> T::Taken<'a> {
+    if !is_plain::<T>() {
+        op.cx().hold();
+    }
+    // Dead before this: the removal is undone. After: it is final if plain; else still undone, until the value is dropped.
+    op.commit();
+    // SAFETY: the caller's contract; held open once just above.
+    unsafe { T::taken(at, cx) }
+}
+
+/// Frees all that `count` elements at `offset` own when the operation becomes final. The bytes must stay as they are until then.
+///
+/// # Safety
+/// As for [`Relocatable::discard`], for each of them; `at` is the address of `offset`.
+pub(crate) unsafe fn discard_elements<T: Relocatable>(log: &LogCx, offset: u64, at: *const T, count: usize) {
+    if T::OWNED == 0 || count == 0 {
+        return;
+    }
+    match crate::pool_schemas::node_offset(log.pool(), T::SCHEMA) {
+        // One record, however many elements: the work is done piece by piece when it is final.
+        Ok(node) => log.push(RecordView::new(Kind::DropVec, offset, count as u64).with_aux(node >> 3)),
+        // SAFETY: the caller's contract.
+        Err(_) => unsafe { discard_each(log, at, count) },
+    }
+}
+
+/// The same at once, one record for each block: for bytes that may be written again before the operation is final, and for types that
+/// nobody has given a name yet.
+///
+/// # Safety
+/// As for [`Relocatable::discard`], for each of them.
+pub(crate) unsafe fn discard_each<T: Relocatable>(log: &LogCx, at: *const T, count: usize) {
+    if T::OWNED == 0 {
+        return;
+    }
+    for i in 0..count {
+        // SAFETY: element i of `count`, by the caller's contract.
+        unsafe { T::discard(at.add(i), Cx::of(log)) };
+    }
+}

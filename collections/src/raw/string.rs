@@ -1,0 +1,261 @@
+//! Strings: up to 22 bytes in the header itself, longer ones in a block.
+//!
+//! | bytes | inline | in a block |
+//! |---|---|---|
+//! | 0..8 | text | offset of the block |
+//! | 8..16 | text | length |
+//! | 16..23 | text | capacity, 56 bits |
+//! | 23 | length, 0..=22 | 0xff |
+//!
+//! 24 zero bytes are the empty string.
+
+use super::mem;
+use super::ptr;
+use crate::place::Place;
+use crate::string::ShString;
+use aquifer_pool::Result;
+use aquifer_pool::log::LogCx;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Longest text that needs no block.
+pub(crate) const INLINE: usize = 22;
+const IN_BLOCK: u64 = 0xff;
+const TAG_SHIFT: u32 = 56;
+const CAP: u64 = (1 << TAG_SHIFT) - 1;
+
+/// Header of a string.
+///
+/// Invariant: as the table of the module says; the text is UTF-8.
+#[repr(C)]
+pub(crate) struct Header {
+    words: [AtomicU64; 3],
+}
+
+const _: () = assert!(size_of::<Header>() == 24 && align_of::<Header>() == 8);
+
+/// Where a string's text is.
+enum Text {
+    Inline(usize),
+    Block { offset: u64, len: usize, cap: usize },
+}
+
+impl Header {
+    pub(crate) fn empty() -> Header {
+        Header::of_words([0; 3])
+    }
+
+    fn of_words(words: [u64; 3]) -> Header {
+        Header { words: words.map(AtomicU64::new) }
+    }
+
+    fn inline(text: &[u8]) -> Header {
+        Header::of_words(inline_words(text))
+    }
+
+    fn in_block(offset: u64, len: usize, cap: usize) -> Header {
+        Header::of_words(block_words(offset, len, cap))
+    }
+
+    #[inline(always)]
+    fn word(&self, i: usize) -> u64 {
+        self.words[i].load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn text(&self) -> Text {
+        let last = self.word(2);
+        match last >> TAG_SHIFT {
+            IN_BLOCK => Text::Block { offset: self.word(0), len: self.word(1) as usize, cap: (last & CAP) as usize },
+            len if len as usize <= INLINE => Text::Inline(len as usize),
+            _ => ptr::damaged("a string has a tag that none can have"),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_str(&self) -> &str {
+        let (at, len) = match self.text() {
+            Text::Inline(len) => (std::ptr::from_ref(self).cast::<u8>(), len),
+            Text::Block { len: 0, .. } => (std::ptr::dangling(), 0),
+            Text::Block { offset, len, .. } => (ptr::resolve(self, offset, len as u64).cast_const(), len),
+        };
+        // SAFETY: within the header, or in bounds by `resolve`; UTF-8 (invariant); nobody changes it while the header is borrowed.
+        unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(at, len)) }
+    }
+
+    /// Bytes of text that fit without another block.
+    pub(crate) fn capacity(&self) -> usize {
+        match self.text() {
+            Text::Inline(_) => INLINE,
+            Text::Block { cap, .. } => cap,
+        }
+    }
+}
+
+fn inline_words(text: &[u8]) -> [u64; 3] {
+    let mut bytes = [0; 24];
+    bytes[..text.len()].copy_from_slice(text);
+    bytes[23] = text.len() as u8;
+    let word = |i: usize| u64::from_le_bytes(std::array::from_fn(|k| bytes[i * 8 + k]));
+    [word(0), word(1), word(2)]
+}
+
+fn block_words(offset: u64, len: usize, cap: usize) -> [u64; 3] {
+    [offset, len as u64, IN_BLOCK << TAG_SHIFT | cap as u64 & CAP]
+}
+
+/// Builds a string's header from text.
+///
+/// An operation is open on `log`; undoing it gives the block back.
+#[inline]
+pub(crate) fn build(text: &str, log: &LogCx) -> Result<Header> {
+    if text.len() <= INLINE {
+        return Ok(Header::inline(text.as_bytes()));
+    }
+    let (offset, at) = mem::block(log, text.len(), 1)?;
+    // SAFETY: a new block of that length.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), at, text.len()) };
+    Ok(Header::in_block(offset, text.len(), text.len()))
+}
+
+/// Pushes the intent to free a string's block, if it has one.
+pub(crate) fn discard(header: &Header, log: &LogCx) {
+    if let Text::Block { offset, .. } = header.text() {
+        mem::free(log, offset);
+    }
+}
+
+/// A string that may be changed: its header, and the log that the changes go to.
+pub(crate) struct StringMut<'a> {
+    header: &'a Header,
+    log: &'a LogCx,
+}
+
+impl<'a> StringMut<'a> {
+    #[inline(always)]
+    pub(crate) fn of(place: &'a mut Place<ShString>) -> StringMut<'a> {
+        // SAFETY: whoever has a place has the guard, operation or transaction of its context, on this thread, for as long.
+        let log = unsafe { place.cx().log() };
+        StringMut { header: &place.header, log }
+    }
+
+    /// Appends text. Amortized O(text).
+    pub(crate) fn push_str(&self, text: &str) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        match self.header.text() {
+            Text::Inline(len) if len + text.len() <= INLINE => {
+                let mut bytes = [0; INLINE];
+                bytes[..len].copy_from_slice(self.header.as_str().as_bytes());
+                bytes[len..len + text.len()].copy_from_slice(text.as_bytes());
+                self.put(inline_words(&bytes[..len + text.len()]));
+                Ok(())
+            }
+            Text::Block { offset, len, cap } if text.len() <= cap.saturating_sub(len) => {
+                self.append(offset, len, text);
+                Ok(())
+            }
+            _ => self.push_growing(text),
+        }
+    }
+
+    /// Appends text that fits the block.
+    fn append(&self, offset: u64, len: usize, text: &str) {
+        let start = ptr::resolve(self.header, offset, (len + text.len()) as u64);
+        // SAFETY: in bounds by `resolve`, within the capacity as the caller has checked; `text` is a shared borrow, not of spare room.
+        unsafe {
+            let at = start.add(len);
+            mem::save_spare(self.log, at, text.len());
+            std::ptr::copy_nonoverlapping(text.as_ptr(), at, text.len());
+        }
+        mem::publish(self.log, self.log.len(), &self.header.words[1], (len + text.len()) as u64);
+    }
+
+    #[cold]
+    fn push_growing(&self, text: &str) -> Result<()> {
+        let len = self.header.as_str().len();
+        self.reserve(text.len())?;
+        let Text::Block { offset, .. } = self.header.text() else { ptr::damaged("a long string has no block") };
+        self.append(offset, len, text);
+        Ok(())
+    }
+
+    /// Room for `more` bytes of text.
+    pub(crate) fn reserve(&self, more: usize) -> Result<()> {
+        let (len, cap) = (self.header.as_str().len(), self.header.capacity());
+        let need = mem::bytes_of(len.saturating_add(more), 1)?;
+        if need <= cap { Ok(()) } else { self.resize(need.max(cap * 2)) }
+    }
+
+    fn resize(&self, cap: usize) -> Result<()> {
+        let op = self.log.begin();
+        if let Text::Block { offset, .. } = self.header.text()
+            && mem::lengthen(self.log, offset, cap)
+        {
+            mem::change(self.log, &self.header.words[2], IN_BLOCK << TAG_SHIFT | cap as u64);
+            op.commit();
+            return Ok(());
+        }
+        let (offset, at) = mem::block(self.log, cap, 1)?;
+        let text = self.header.as_str();
+        // SAFETY: a new block of `cap` bytes, at least the text's.
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), at, text.len()) };
+        self.change_all(block_words(offset, text.len(), cap));
+        op.commit();
+        Ok(())
+    }
+
+    /// Puts new words in, frees the old block: an operation of its own.
+    fn put(&self, words: [u64; 3]) {
+        let op = self.log.begin();
+        self.change_all(words);
+        // Dead before this: the old words come back. After: the new text counts, the old block is freed.
+        op.commit();
+    }
+
+    /// Saves and changes all words, and frees the block they speak of if it is another, within the open operation.
+    fn change_all(&self, words: [u64; 3]) {
+        discard(self.header, self.log);
+        for (at, word) in self.header.words.iter().zip(words) {
+            mem::change(self.log, at, word);
+        }
+    }
+
+    /// Puts other text in place of all there is.
+    pub(crate) fn assign(&self, text: &str) -> Result<()> {
+        let op = self.log.begin();
+        let new = build(text, self.log)?;
+        self.change_all([new.word(0), new.word(1), new.word(2)]);
+        op.commit();
+        Ok(())
+    }
+
+    /// Cuts the text at `len`, which is not beyond its end, and a boundary of characters.
+    pub(crate) fn truncate(&self, len: usize) {
+        let op = self.log.begin();
+        let before = self.log.len();
+        match self.header.text() {
+            Text::Inline(_) => {
+                let last = self.header.word(2) & CAP | (len as u64) << TAG_SHIFT;
+                mem::publish(self.log, before, &self.header.words[2], last);
+            }
+            Text::Block { .. } => mem::publish(self.log, before, &self.header.words[1], len as u64),
+        }
+        op.commit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_text_stands_in_the_header_itself() {
+        for len in 0..=INLINE {
+            let text = "abcdefghijklmnopqrstuvwxyz".get(..len).unwrap();
+            assert_eq!(Header::inline(text.as_bytes()).as_str(), text);
+        }
+        assert_eq!(Header::empty().as_str(), "");
+        assert_eq!(Header::empty().capacity(), INLINE);
+    }
+}
