@@ -1,0 +1,12 @@
+//! Operations that the fuzz targets apply to aquifer and to a model side by side, and whose inputs `tests/fuzz_replay.rs` replays.
+//!
+//! An input is bytes: the first chooses a [`setup::Setup`], the rest are operations. Each target's `run` panics where the two sides differ.
+
+pub mod heap;
+pub mod setup;
+
+/// A target: its name (of its folder under `fuzz/corpus`, too), and what one input is given to.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 1] = [("heap", heap::run)];
