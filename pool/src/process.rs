@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::layout::{LIVE, PAGE, RECORDS_FIRST, SEATS_FIRST, Seat, ProcessRecord};
 use crate::raw::Inner;
-use crate::seat::SeatCtx;
+use crate::seat::{OwnedSeat, SeatCtx};
 use crate::sys::{liveness::Liveness, ofd};
 use parking_lot::lock_api::RawMutex as _;
 use parking_lot::{Mutex, MutexGuard};
@@ -25,7 +25,7 @@ pub struct Process {
 struct Table {
     alive: Option<Liveness>,
     /// Seats by thread key.
-    seats: Vec<(u64, Box<SeatCtx>)>,
+    seats: Vec<(u64, OwnedSeat)>,
 }
 
 // SAFETY: the boxed contexts are used by their own threads only; the table moves no more than the boxes' addresses between threads,
@@ -165,23 +165,32 @@ impl Inner {
         }
         let mut table = self.process.table.lock();
         if let Some((_, ctx)) = table.seats.iter().find(|(k, _)| *k == key) {
-            return Ok(&raw const **ctx);
+            return Ok(ctx.as_ptr());
         }
-        let number = match self.take_seat() {
-            Some(number) => number,
-            None => {
-                self.bury_dead();
-                self.take_seat().ok_or(Error::TooMany("seats"))?
-            }
-        };
+        let number = self.find_seat()?;
         let ctx = SeatCtx::new(self, number, epoch, false)?;
         ctx.seat().thread.store(crate::sys::thread_id(), Ordering::Relaxed);
-        let at = &raw const *ctx;
+        let at = ctx.as_ptr();
         table.seats.push((key, ctx));
         drop(table);
         // SAFETY: in the table, which keeps it until this thread gives it up.
         self.add_chunks(unsafe { &*at });
         Ok(at)
+    }
+
+    /// A free seat. Whoever took the last one is adding more at this very moment, or died of it: so there is a second's patience.
+    fn find_seat(&self) -> Result<u32> {
+        let begin = std::time::Instant::now();
+        loop {
+            if let Some(number) = self.take_seat() {
+                return Ok(number);
+            }
+            if begin.elapsed() > std::time::Duration::from_secs(1) {
+                return Err(Error::TooMany("seats"));
+            }
+            self.bury_dead();
+            crate::sys::yield_now();
+        }
     }
 
     fn take_seat(&self) -> Option<u32> {
