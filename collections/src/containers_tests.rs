@@ -55,7 +55,7 @@ impl Upper for Below {
 }
 
 /// A pool with one value in it, which no lock guards: the test is alone with it.
-struct World<T> {
+pub(crate) struct World<T> {
     pool: RawPool,
     root: u64,
     blob: u64,
@@ -64,7 +64,7 @@ struct World<T> {
 
 impl<T: Relocatable<Kind = InPlace, Access = Place<T>> + DefaultInPool> World<T> {
     /// With the type's schema known, as for the types of named objects, or not.
-    fn new(known: bool) -> World<T> {
+    pub(crate) fn new(known: bool) -> World<T> {
         let options = Options::new().size(1 << 19).growth(4096, 1 << 16).window(1 << 20);
         let pool = RawPool::memfd(&options, &Below).unwrap();
         let (root, blob) = {
@@ -91,7 +91,7 @@ impl<T: Relocatable<Kind = InPlace, Access = Place<T>> + DefaultInPool> World<T>
         self.pool.seat().unwrap().bare()
     }
 
-    fn place(&mut self) -> &mut Place<T> {
+    pub(crate) fn place(&mut self) -> &mut Place<T> {
         let cx = Cx::of(self.log());
         // What a guard does when it is dereferenced again.
         self.log().end_loans();
@@ -101,7 +101,7 @@ impl<T: Relocatable<Kind = InPlace, Access = Place<T>> + DefaultInPool> World<T>
     }
 
     /// Everything is sound, and nothing has leaked.
-    fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         self.log().end_loans();
         assert!(self.log().is_empty());
         let root = Root { name: "root".into(), offset: self.root, schema: RootSchema::Blob(self.blob), owns_block: true };

@@ -80,7 +80,7 @@ fn from_some(x: u64) -> impl Iterator<Item = u64> {
 
 #[test]
 fn a_vector_of_numbers_does_what_vec_does() {
-    for seed in 0..8 {
+    for seed in 0..20 {
         stretches(seed, true, step_numbers, |v: &ShVec<u64>, m: &Vec<u64>| assert_eq!(v, m));
     }
 }
@@ -126,7 +126,7 @@ fn step_texts(v: &mut Place<ShVec<ShString>>, m: &mut Vec<String>, r: &mut Rando
 
 #[test]
 fn a_vector_of_strings_does_what_vec_does() {
-    for seed in 0..8 {
+    for seed in 0..20 {
         stretches(seed, seed % 2 == 0, step_texts, |v: &ShVec<ShString>, m: &Vec<String>| assert_eq!(v, m));
     }
 }
@@ -156,7 +156,7 @@ fn step_counts(v: &mut Place<ShMap<u64, u64>>, m: &mut HashMap<u64, u64>, r: &mu
 
 #[test]
 fn a_map_of_numbers_does_what_hash_map_does() {
-    for seed in 0..8 {
+    for seed in 0..20 {
         stretches(seed, true, step_counts, |v: &ShMap<u64, u64>, m: &HashMap<u64, u64>| {
             assert_eq!(v, m);
             assert_eq!(v.iter().count(), m.len());
@@ -204,14 +204,14 @@ fn same_lists(v: &Lists, m: &ModelLists) {
 
 #[test]
 fn a_map_of_lists_of_strings_does_what_hash_map_does() {
-    for seed in 0..8 {
+    for seed in 0..20 {
         stretches(seed, seed % 2 == 0, step_lists, same_lists);
     }
 }
 
 #[test]
 fn a_set_does_what_hash_set_does() {
-    for seed in 0..8 {
+    for seed in 0..20 {
         let step = |v: &mut Place<ShSet<ShString>>, m: &mut HashSet<String>, r: &mut Random| {
             let k = r.text(80);
             match r.below(5) {
@@ -229,7 +229,7 @@ fn a_set_does_what_hash_set_does() {
 
 #[test]
 fn a_string_does_what_string_does() {
-    for seed in 0..8 {
+    for seed in 0..20 {
         let step = |v: &mut Place<ShString>, m: &mut String, r: &mut Random| {
             let x = r.text(30);
             match r.below(8) {

@@ -346,10 +346,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// Changes a control byte and the counts within the open operation.
     #[inline]
     fn mark(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
-        for (at, len) in table.control_bytes(index) {
-            // SAFETY: control bytes of this table, exclusively ours.
-            unsafe { self.log.save(at, len) };
-        }
+        let (block, old) = (self.header.table.load(Ordering::Relaxed), table.control(index));
+        table.control_offsets(index, |at| mem::save_byte(self.log, block.wrapping_add(at), old));
         // The entry before the byte that says it is there.
         compiler_fence(Ordering::SeqCst);
         table.set_control(index, byte);

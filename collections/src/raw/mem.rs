@@ -62,11 +62,29 @@ pub(crate) fn publish(log: &LogCx, before: u32, word: &AtomicU64, value: u64) {
     compiler_fence(Ordering::SeqCst);
 }
 
+/// The same for an operation that has logged nothing, and needs no [`Op`] therefore.
+#[inline(always)]
+pub(crate) fn publish_alone(log: &LogCx, word: &AtomicU64, value: u64) {
+    if log.is_open() {
+        save_word_slow(log, word);
+    }
+    compiler_fence(Ordering::SeqCst);
+    // Dead before this store: nothing happened. After: it has, unless the log is held open, and all of it undone.
+    word.store(value, Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst);
+}
+
 /// Saves a header word and changes it; final with the operation's commit.
 #[inline(always)]
 pub(crate) fn change(log: &LogCx, word: &AtomicU64, value: u64) {
     log.save_word(word);
     word.store(value, Ordering::Relaxed);
+}
+
+/// Saves one byte that is about to change.
+#[inline(always)]
+pub(crate) fn save_byte(log: &LogCx, offset: u64, byte: u8) {
+    log.push(RecordView { kind: Kind::Old, size: 1, aux: 0, offset, value: byte as u64 });
 }
 
 /// Saves bytes beyond a container's end, or of an unused slot, before they are written: something that is not final may have been removed
@@ -78,8 +96,23 @@ pub(crate) fn change(log: &LogCx, word: &AtomicU64, value: u64) {
 pub(crate) unsafe fn save_spare(log: &LogCx, at: *const u8, len: usize) {
     if log.is_open() {
         // SAFETY: the caller's contract.
-        unsafe { log.save(at, len) };
+        unsafe { save_slow(log, at, len) };
     }
+}
+
+/// # Safety
+/// As for [`LogCx::save`].
+#[cold]
+#[inline(never)]
+unsafe fn save_slow(log: &LogCx, at: *const u8, len: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { log.save(at, len) };
+}
+
+#[cold]
+#[inline(never)]
+fn save_word_slow(log: &LogCx, word: &AtomicU64) {
+    log.save_word(word);
 }
 
 /// Ends the operation that has unlinked the value at `at`, and gives it to the caller.

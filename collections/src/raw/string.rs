@@ -168,7 +168,7 @@ impl<'a> StringMut<'a> {
             mem::save_spare(self.log, at, text.len());
             std::ptr::copy_nonoverlapping(text.as_ptr(), at, text.len());
         }
-        mem::publish(self.log, self.log.len(), &self.header.words[1], (len + text.len()) as u64);
+        mem::publish_alone(self.log, &self.header.words[1], (len + text.len()) as u64);
     }
 
     #[cold]

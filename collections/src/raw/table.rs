@@ -237,14 +237,15 @@ impl<K, V> Table<K, V> {
         unsafe { *self.control.add(index & self.mask) }
     }
 
-    /// Address and length of control bytes that [`set_control`](Self::set_control) changes: two single bytes, or all.
-    #[inline]
-    pub(crate) fn control_bytes(self, index: usize) -> [(*mut u8, usize); 2] {
-        if self.mask < WIDTH - 1 {
-            return [(self.control, self.buckets() + WIDTH), (self.control, 0)];
+    /// Distances from the start of the block of the control bytes that [`set_control`](Self::set_control) changes.
+    #[inline(always)]
+    pub(crate) fn control_offsets(self, index: usize, mut each: impl FnMut(u64)) {
+        let control = self.control.addr() - self.entries.addr();
+        let mut at = index & self.mask;
+        while at < self.buckets() + WIDTH {
+            each((control + at) as u64);
+            at += self.buckets();
         }
-        let mirror = if index < WIDTH { 1 } else { 0 };
-        [(self.control.wrapping_add(index), 1), (self.control.wrapping_add(self.buckets() + index % WIDTH), mirror)]
     }
 
     /// Stores a control byte and what repeats it.

@@ -51,6 +51,17 @@ impl Header {
         ptr::resolve(self, self.ptr.load(Relaxed), bytes as u64).cast()
     }
 
+    /// Address of one element within the capacity.
+    #[inline(always)]
+    fn slot<T>(&self, index: usize) -> *mut T {
+        if size_of::<T>() == 0 {
+            return std::ptr::dangling_mut();
+        }
+        // No overflow unless the header is damaged; what is resolved then is still inside of the pool.
+        let offset = self.ptr.load(Relaxed).wrapping_add(index.wrapping_mul(size_of::<T>()) as u64);
+        ptr::resolve(self, offset, size_of::<T>() as u64).cast()
+    }
+
     /// The elements.
     #[inline(always)]
     pub(crate) fn as_slice<T>(&self) -> &[T] {
@@ -165,16 +176,18 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     where
         T: Emplace<S>,
     {
-        self.reserve(1)?;
         let len = self.len();
-        let slot = self.at(len + 1).wrapping_add(len);
+        if len >= self.header.cap() {
+            self.grow(1)?;
+        }
+        let slot = self.header.slot::<T>(len);
         if is_plain::<T>() {
             // SAFETY: slot `len` is within the capacity; plain data logs nothing, so that no operation needs to be open.
             unsafe {
                 mem::save_spare(self.log, slot.cast(), size_of::<T>());
                 T::emplace(source, slot, self.cx)?;
             }
-            mem::publish(self.log, self.log.len(), &self.header.len, len as u64 + 1);
+            mem::publish_alone(self.log, &self.header.len, len as u64 + 1);
             return Ok(());
         }
         let op = self.log.begin();
@@ -226,7 +239,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
             mem::save_spare(self.log, slot.cast(), size_of_val(items));
             std::ptr::copy_nonoverlapping(items.as_ptr(), slot, items.len());
         }
-        mem::publish(self.log, self.log.len(), &self.header.len, (len + items.len()) as u64);
+        mem::publish_alone(self.log, &self.header.len, (len + items.len()) as u64);
         Ok(())
     }
 
@@ -235,13 +248,14 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     #[inline]
     pub(crate) fn pop(&self) -> Option<T::Taken<'a>> {
         let last = self.len().checked_sub(1)?;
-        let slot = self.at(last + 1).wrapping_add(last);
-        let op = self.log.begin();
+        let slot = self.header.slot::<T>(last);
         if is_plain::<T>() {
-            mem::publish(self.log, self.log.len(), &self.header.len, last as u64);
-        } else {
-            mem::change(self.log, &self.header.len, last as u64);
+            mem::publish_alone(self.log, &self.header.len, last as u64);
+            // SAFETY: unlinked by the new length; plain data is copied out.
+            return Some(unsafe { T::taken(slot, self.cx) });
         }
+        let op = self.log.begin();
+        mem::change(self.log, &self.header.len, last as u64);
         // SAFETY: unlinked by the new length; its bytes stay, since the vector is borrowed for `'a`.
         Some(unsafe { mem::hand_out(op, slot, self.cx) })
     }
@@ -412,7 +426,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
 
     #[inline]
     pub(crate) fn get_mut(self, index: usize) -> Option<&'a mut T::Access> {
-        let slot = (index < self.len()).then(|| self.at(index + 1).wrapping_add(index))?;
+        let slot = (index < self.len()).then(|| self.header.slot::<T>(index))?;
         // SAFETY: an element, exclusively ours for `'a` by the place that `self` was made of.
         Some(unsafe { T::access(slot, self.cx) })
     }
