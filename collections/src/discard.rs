@@ -19,6 +19,7 @@ use crate::pool_schemas;
 use crate::schema::encode::flag;
 use crate::schema::view::{Node, ShapeView};
 use aquifer_pool::log::{Kind, LogCx, RecordView};
+use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::upper::Progress;
 use aquifer_pool::{Inner, Result};
 
@@ -48,8 +49,8 @@ pub fn table_intent(block: u64, buckets: u64, node: u64) -> RecordView {
 /// Makes one step of the `DropVec` or `DropTable` record on top of a committed log. Repeatable.
 pub(crate) fn carry_out(cx: &LogCx, record: RecordView) -> Progress {
     let step = match record.kind {
-        Kind::DropVec => vec_step(cx.pool(), record),
-        Kind::DropTable => table_step(cx.pool(), record),
+        Kind::DropVec => vec_step(cx, record),
+        Kind::DropTable => table_step(cx, record),
         _ => return Progress::Done,
     };
     match step {
@@ -79,14 +80,15 @@ fn is_endless(cx: &LogCx, more: usize) -> bool {
 }
 
 /// The intents for the last of the elements that owns something, under a mark; nothing when none does.
-fn vec_step(pool: &Inner, r: RecordView) -> Result<Option<Vec<RecordView>>> {
+fn vec_step(cx: &LogCx, r: RecordView) -> Result<Option<Vec<RecordView>>> {
+    let pool = cx.pool();
     let item = pool_schemas::node(pool, r.aux << 3)?;
     if !is_concerned(item) {
         return Ok(None);
     }
     // The elements must lie in the pool: so that a damaged count does not keep us here.
     pool.at(r.offset, r.value.saturating_mul(item.size()))?;
-    let mut walk = Walk::new(pool);
+    let mut walk = Walk::new(cx);
     for i in (0..r.value).rev() {
         walk.value(item, r.offset + i * item.size())?;
         if let Some(intents) = walk.under_mark(i) {
@@ -97,7 +99,8 @@ fn vec_step(pool: &Inner, r: RecordView) -> Result<Option<Vec<RecordView>>> {
 }
 
 /// The same for a table.
-fn table_step(pool: &Inner, r: RecordView) -> Result<Option<Vec<RecordView>>> {
+fn table_step(cx: &LogCx, r: RecordView) -> Result<Option<Vec<RecordView>>> {
+    let pool = cx.pool();
     let map = pool_schemas::node(pool, r.aux << 3)?;
     let ShapeView::Map { key, value, value_offset, entry_size } = map.shape() else { return Ok(None) };
     let (log2, count) = (r.value >> BUCKETS_SHIFT, r.value & COUNT);
@@ -105,7 +108,7 @@ fn table_step(pool: &Inner, r: RecordView) -> Result<Option<Vec<RecordView>>> {
         return Ok(None);
     };
     pool.at(table.block, table.bytes())?;
-    let mut walk = Walk::new(pool);
+    let mut walk = Walk::new(cx);
     for slot in (0..count.min(table.buckets)).rev() {
         if !table.is_full(pool, slot)? {
             continue;
@@ -127,12 +130,13 @@ pub(crate) fn is_concerned(node: Node<'_>) -> bool {
 /// Collects the intents for what one value owns directly.
 struct Walk<'a> {
     pool: &'a Inner,
+    seat: &'a SeatCtx,
     intents: Vec<RecordView>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(pool: &'a Inner) -> Walk<'a> {
-        Walk { pool, intents: Vec::new() }
+    fn new(cx: &'a LogCx) -> Walk<'a> {
+        Walk { pool: cx.pool(), seat: cx.seat(), intents: Vec::new() }
     }
 
     /// What was collected, above a mark that makes `rest` the count of the record below; nothing when nothing was.
@@ -228,7 +232,7 @@ impl<'a> Walk<'a> {
     /// A lock that is given up with its value: guards that were forgotten must not name it any more.
     fn retire(&self, offset: u64) -> Result<()> {
         if word(self.pool, offset)? != 0 {
-            self.pool.retire_lock(offset);
+            self.pool.retire_lock_as(self.seat, offset);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::log::LogCx;
 use crate::plant::planted;
 use crate::protocol;
 use crate::raw::Inner;
-use crate::seat::SeatCtx;
+use crate::seat::{OwnedSeat, SeatCtx};
 use crate::sys::ofd;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,7 +108,7 @@ impl Inner {
         true
     }
 
-    fn seats_of(&self, record: u32) -> Result<Vec<Box<SeatCtx>>> {
+    fn seats_of(&self, record: u32) -> Result<Vec<OwnedSeat>> {
         let own = |s: &u32| self.seat_at(*s).is_some_and(|x| x.record.load(Ordering::SeqCst) == record as u64 + 1);
         (0..self.seat_count()).filter(own).map(|s| SeatCtx::new(self, s, 0, true)).collect()
     }
@@ -140,6 +140,16 @@ impl Inner {
     /// Only guards that were forgotten (`mem::forget`) can still name it: their threads will never unlock it. A burier that has already read
     /// such an entry is waited for: it announced itself (`BURYING`) before it read.
     pub fn retire_lock(&self, offset: u64) {
+        self.retire_lock_but(offset, None);
+    }
+
+    /// The same for a seat that may be a burier's: it does not wait for the burial that it is itself.
+    pub fn retire_lock_as(&self, seat: &SeatCtx, offset: u64) {
+        let own = if seat.is_burying() { self.record_of_seat(seat.number()) } else { None };
+        self.retire_lock_but(offset, own);
+    }
+
+    fn retire_lock_but(&self, offset: u64, own: Option<u32>) {
         for number in 0..self.seat_count() {
             let Some(seat) = self.seat_at(number) else { continue };
             let words = seat.held.iter().chain(&seat.marks.0);
@@ -149,6 +159,7 @@ impl Inner {
             });
             if forgotten.count() > 0
                 && let Some(record) = self.record_of_seat(number)
+                && Some(record) != own
             {
                 self.await_burial(record);
             }
