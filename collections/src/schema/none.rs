@@ -151,14 +151,15 @@ mod tests {
 
     #[test]
     fn values_that_the_item_cannot_have_mean_none() {
-        assert_eq!(holds(&[false, true]), NonePattern { offset: 0, size: 1, value: 2, some_offset: 0 });
+        assert_eq!(holds(&[false, true]).size, 1);
         assert_eq!(holds(&['a', '\u{10ffff}', '\0']).size, 4);
         assert_eq!(holds(&[NonZeroU64::MIN, NonZeroU64::MAX]).value, 0);
-        assert_eq!(holds(&[Some(false), None]), NonePattern { offset: 0, size: 1, value: 3, some_offset: 0 });
+        // Which of the other values it is differs between versions of the compiler.
+        assert_eq!(holds(&[Some(false), Some(true), None]).size, 1);
         // Passed in two registers, one of which `None` leaves as it was.
         assert_eq!(holds(&[(NonZeroU64::MIN, 7u64)]).size, 8);
         let p = holds(&[(false, 0x5555_5555_5555_5555u64), (true, 3)]);
-        assert_eq!((p.size, p.value, p.some_offset), (1, 2, 0));
+        assert_eq!((p.size, p.some_offset), (1, 0));
     }
 
     #[test]
