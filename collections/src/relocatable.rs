@@ -70,7 +70,7 @@ pub unsafe trait Relocatable: Send + Sync + Sized + 'static {
     label = "owns pool memory, or is not `Copy`",
     note = "derive `Plain` if all fields are plain, else `Relocatable`"
 )]
-pub unsafe trait Plain: Relocatable<Kind = ByValue, Access = Self> + Copy {}
+pub unsafe trait Plain: Relocatable<Kind = ByValue, Access = Self> + Copy + Emplace<Self> {}
 
 /// [`ByValue`] or [`InPlace`]; sealed.
 pub trait Kind: 'static + private::Sealed {
@@ -106,9 +106,16 @@ pub enum InPlace {}
 
 pub(crate) mod private {
     /// Seals `Kind`.
-    pub trait Sealed {}
-    impl Sealed for super::ByValue {}
-    impl Sealed for super::InPlace {}
+    pub trait Sealed {
+        /// Whether values are moved out by copying.
+        const PLAIN: bool;
+    }
+    impl Sealed for super::ByValue {
+        const PLAIN: bool = true;
+    }
+    impl Sealed for super::InPlace {
+        const PLAIN: bool = false;
+    }
 }
 
 /// A value with an empty or zero state, as `Default`: what `named` makes when nothing is there.

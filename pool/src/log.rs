@@ -54,6 +54,8 @@ pub enum Kind {
     Mark = 9,
     /// Undo: copy `value` bytes back from the block at `aux` to `offset`.
     OldBlock = 10,
+    /// Commit: the `value` intents from record `offset` on, below this one, are void: their value has found another place.
+    Cancel = 11,
 }
 
 impl Kind {
@@ -69,13 +71,14 @@ impl Kind {
             8 => Kind::Shift,
             9 => Kind::Mark,
             10 => Kind::OldBlock,
+            11 => Kind::Cancel,
             _ => Kind::Nothing,
         }
     }
 
     /// Whether the commit has something to do for it.
     fn is_intent(self) -> bool {
-        matches!(self, Kind::Free | Kind::DropVec | Kind::DropTable | Kind::Join | Kind::Mark)
+        matches!(self, Kind::Free | Kind::DropVec | Kind::DropTable | Kind::Join | Kind::Mark | Kind::Cancel)
     }
 }
 
@@ -122,12 +125,10 @@ pub struct LogCx {
     room: Cell<u32>,
     /// First index and first record of the last chunk used.
     recent: Cell<(u32, *const Record)>,
-    /// Logs of this seat that a commit joins: bit i for log i.
-    joins: Cell<u32>,
-    /// Length of the log after the record of a `Taken` that the open operation consumed, 0: none. The operation began below.
+    /// Whether its intents are being carried out: damaged logs may join each other.
+    carrying: Cell<bool>,
+    /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
-    /// Whether such a `Taken` came from this log itself.
-    absorbs: Cell<bool>,
 }
 
 const LOANED: u32 = 1;
@@ -143,9 +144,8 @@ impl LogCx {
             intents: Cell::new(0),
             room: Cell::new(LOG_INLINE as u32),
             recent: Cell::new((u32::MAX, std::ptr::null())),
-            joins: Cell::new(0),
+            carrying: Cell::new(false),
             took: Cell::new(0),
-            absorbs: Cell::new(false),
         }
     }
 
@@ -538,6 +538,13 @@ impl LogCx {
 
     /// Carries out the intents of a committed log; false when memory for that was missing (it stays committed).
     fn carry_out_all(&self) -> bool {
+        let outer = self.carrying.replace(true);
+        let done = self.carry_out_each();
+        self.carrying.set(outer);
+        done
+    }
+
+    fn carry_out_each(&self) -> bool {
         loop {
             let head = self.head();
             let (n, base) = ((head & N) as u32, (head >> BASE_SHIFT & N) as u32);
@@ -554,10 +561,14 @@ impl LogCx {
                 Kind::Free | Kind::DropVec | Kind::DropTable => match self.pool().upper.carry_out(self, r) {
                     Progress::Done => {}
                     Progress::Pushed => continue,
+                    // Records of the operation around it would come to stand above committed ones and count as such. Whoever buries us
+                    // finishes the one and undoes the other.
+                    Progress::Stuck if base > 0 && !self.seat().is_burying() => std::process::abort(),
                     Progress::Stuck => return false,
                 },
                 Kind::Join => self.join(r.offset as usize),
                 Kind::Mark if n >= 2 => self.set_value(n - 2, r.value),
+                Kind::Cancel => self.cancel(r, n - 1),
                 _ => {}
             }
             // Dead before this store: the intent is carried out again, which changes nothing. After: it is done.
@@ -566,7 +577,7 @@ impl LogCx {
     }
 
     fn join(&self, other: usize) {
-        let Some(other) = self.seat().logs().get(other) else { return };
+        let Some(other) = self.seat().logs().get(other).filter(|l| !l.carrying.get() && l.is_whole()) else { return };
         if other.head() & COMMITTED == 0 {
             other.intents.set(u32::MAX);
             other.commit_from(0);
@@ -586,9 +597,6 @@ impl LogCx {
             self.set_head(self.head() - 1);
         }
         self.intents.set(self.intents.get().min(base));
-        if base == 0 {
-            self.joins.set(0);
-        }
     }
 
     fn undo_one(&self, r: RecordView) {
@@ -601,7 +609,7 @@ impl LogCx {
             }
             Kind::OldBlock => self.copy_back(r),
             Kind::Alloc => self.pool().upper.undo(self, r),
-            Kind::AllocRun if !self.is_permanent(r.offset * PAGE) => self.pool().upper.undo(self, r),
+            Kind::AllocRun if !self.is_permanent(r.offset.saturating_mul(PAGE)) => self.pool().upper.undo(self, r),
             Kind::Shift => crate::shift::undo(self.pool(), r),
             _ => {}
         }
@@ -610,16 +618,20 @@ impl LogCx {
 
     fn copy_back(&self, r: RecordView) {
         if let (Ok(from), Ok(to)) = (self.pool().at(r.aux << 4, r.value), self.pool().at(r.offset, r.value)) {
-            // SAFETY: both in bounds by `at`; the saved block belongs to this operation, the target is as for `Old`.
-            unsafe { std::ptr::copy_nonoverlapping(from.cast_const(), to, r.value as usize) };
+            // SAFETY: both in bounds by `at`; the saved block belongs to this operation, the target is as for `Old`. Out of a damaged pool
+            // they may overlap.
+            unsafe { std::ptr::copy(from.cast_const(), to, r.value as usize) };
         }
     }
 
     /// Finishes or undoes what a dead occupant left, committed logs first (they may join others). Repeatable.
     ///
-    /// Returns false when memory to finish a commit was missing.
+    /// Returns false when memory to finish a commit was missing, or the log is damaged.
     pub(crate) fn recover(&self, committed: bool) -> bool {
         let head = self.head();
+        if !self.is_whole() {
+            return false;
+        }
         if committed {
             return head & COMMITTED == 0 || self.carry_out_all();
         }
@@ -635,67 +647,155 @@ impl LogCx {
         finished
     }
 
+    /// Whether all records that the head speaks of are there.
+    fn is_whole(&self) -> bool {
+        let head = self.head();
+        let (n, base) = ((head & N) as u32, (head >> BASE_SHIFT & N) as u32);
+        let (mut first, mut link) = (LOG_INLINE as u32, &self.log().chunk);
+        while first < n {
+            let Some(chunk) = self.chunk_at(link, chunk_records(first)) else { return false };
+            first = first.saturating_add(chunk_records(first));
+            // SAFETY: a chunk begins with the offset of the next.
+            link = unsafe { &*chunk };
+        }
+        head & COMMITTED == 0 || base <= n
+    }
+
+    /// Whether a lock may use this log: nothing is in it but what a commit has still to carry out.
+    #[inline(always)]
+    pub(crate) fn is_vacant(&self) -> bool {
+        let head = self.head();
+        head == 0 || head & COMMITTED != 0
+    }
+
+    /// Drops the old bytes of what a dead occupant had open: they belong to memory that was freed since. Repeatable.
+    pub(crate) fn forget_old(&self) {
+        for i in 0..self.len() {
+            if matches!(self.read(i).kind, Kind::Old | Kind::OldBlock | Kind::Shift) {
+                self.write(i, RecordView::new(Kind::Nothing, 0, 0));
+            }
+        }
+        compiler_fence(Ordering::SeqCst);
+    }
+
     /// Whether the dead occupant left an operation that will be undone.
     pub(crate) fn was_undone(&self) -> bool {
         let head = self.head();
         head & COMMITTED == 0 && head & N != 0
     }
 
-    // ---- values on their way from another log
+    /// Voids the intents that a record at `below` speaks of. Repeatable.
+    fn cancel(&self, r: RecordView, below: u32) {
+        for i in r.offset..r.offset.saturating_add(r.value).min(below as u64) {
+            self.write(i as u32, RecordView::new(Kind::Nothing, 0, 0));
+        }
+        compiler_fence(Ordering::SeqCst);
+    }
 
-    /// Notes that the next commit on this log also commits `other`, whose `Taken` it consumed.
+    // ---- values on their way from one place to another
+    //
+    // A `Taken` holds its log open, in which stand: the removal, then the intents to free what the value owns. Whoever puts the value
+    // elsewhere pushes a `Cancel` of those intents. When the operation that does so is final, so is the removal; when it is undone, the
+    // `Cancel` goes with it, and the value is freed as if it had been dropped.
+
+    /// Puts the `Taken` of `other`, whose `count` intents begin at record `first`, into the operation that is open on this log: removal
+    /// and insertion become final together. The hold of the `Taken` ends.
     ///
     /// # Errors
-    /// `TakenElsewhere` when one of the logs is kept open by something else, so that they could not become final together.
-    pub fn take_over(&self, other: &LogCx) -> Result<()> {
+    /// `OtherPool`; `TakenElsewhere` when one of the logs is kept open by something else, so that they could not become final together;
+    /// `OutOfMemory` when a log cannot be made longer. The hold is then still the caller's.
+    pub fn take_over(&self, other: &LogCx, first: u32, count: u32) -> Result<()> {
+        let cancel = RecordView::new(Kind::Cancel, first as u64, count as u64);
         if std::ptr::eq(self, other) {
+            self.reserve(1)?;
+            self.push(cancel);
+            self.state.set(self.state.get().saturating_sub(HOLD));
+            self.took.set(self.len());
             return Ok(());
         }
         if !std::ptr::eq(self.seat, other.seat) {
             return Err(Error::OtherPool);
         }
-        if self.is_open() || other.state.get() != HOLD || self.took.get() != 0 && self.absorbs.get() {
+        if self.is_open() || other.state.get() != HOLD {
             return Err(Error::TakenElsewhere("another value or loan of one of the two guards is still in use; use a transaction"));
         }
         self.reserve(1)?;
+        other.reserve(1)?;
+        // Dead from here on, before this operation's commit: both logs are undone, the value is back where it was.
         self.push(RecordView::new(Kind::Join, other.index as u64, 0));
-        self.joins.set(self.joins.get() | 1 << other.index);
+        other.push(cancel);
         self.took.set(self.len());
         Ok(())
     }
 
-    /// Notes that a `Taken` of this log was put into the operation that is open on it: its removal becomes final with that operation.
-    pub fn release_into_operation(&self) {
-        // A record that does nothing tells this operation from those nested in it, which begin above.
-        self.push(RecordView::new(Kind::Nothing, 0, 0));
-        self.took.set(self.len());
-        self.absorbs.set(true);
-        self.state.set(self.state.get().saturating_sub(HOLD));
-    }
-
+    /// Ends an operation from `base` on that put a `Taken` somewhere.
     #[cold]
-    fn commit_with_taken(&self) {
-        if self.absorbs.replace(false) {
-            self.took.set(0);
-            return self.commit_from(0);
+    #[inline(never)]
+    fn commit_with_taken(&self, base: u32, between: impl FnOnce()) {
+        let taken = self.taken_from(base);
+        let held = self.state.get();
+        if taken.others == 0 && held != 0 {
+            // A transaction, or another value, decides later about all of it.
+            return between();
         }
-        let base = self.took.replace(0);
-        // The operation began at or below its `Join` record, and nothing but it is in the log: `take_over` saw to that.
-        debug_assert!(base > 0);
-        self.commit_from(0);
-        self.end_joins(true);
+        // Still held open only by the value that this very operation has removed, of which nothing is in the log yet: its hold begins anew
+        // behind the commit.
+        self.state.set(0);
+        let pending = self.make_final(if taken.own { 0 } else { base });
+        between();
+        if pending {
+            self.carry_out_all();
+        }
+        self.end_joined(taken.others, |_| ());
+        self.state.set(held);
     }
 
-    fn end_joins(&self, committed: bool) {
-        self.took.set(0);
-        let joins = self.joins.replace(0);
-        for other in self.seat().logs().iter().filter(|l| joins >> l.index & 1 != 0) {
+    /// Undoes an operation from `base` on that put a `Taken` somewhere: the taken values are dropped.
+    #[cold]
+    #[inline(never)]
+    fn undo_with_taken(&self, base: u32) {
+        let taken = self.taken_from(base);
+        self.undo_to(base);
+        // Dead here: the logs joined are undone, their values are back where they were.
+        self.end_joined(taken.others, |other| {
+            other.undo_to(other.len().saturating_sub(1));
+            other.commit_from(0);
+        });
+        if taken.own && !self.is_open() {
+            self.commit_from(0);
+        }
+    }
+
+    fn end_joined(&self, others: u32, end: impl Fn(&LogCx)) {
+        for other in self.seat().logs().iter().filter(|l| others >> l.index & 1 != 0) {
             other.state.set(0);
-            if !committed {
-                other.undo_to(0);
+            end(other);
+        }
+    }
+
+    /// What the operation from `base` on has put somewhere; `took` is that of the operation around it afterwards.
+    fn taken_from(&self, base: u32) -> TakenFrom {
+        let mut taken = TakenFrom { own: false, others: 0 };
+        for i in base..self.took.get().min(self.len()) {
+            let r = self.read(i);
+            match r.kind {
+                Kind::Join => taken.others |= 1u32.checked_shl(r.offset as u32).unwrap_or(0),
+                Kind::Cancel => taken.own = true,
+                _ => {}
             }
         }
+        let outer = (0..base).rev().find(|i| matches!(self.read(*i).kind, Kind::Join | Kind::Cancel));
+        self.took.set(outer.map_or(0, |i| i + 1));
+        taken
     }
+}
+
+/// Where the values come from that an operation has put somewhere.
+struct TakenFrom {
+    /// From the log of the operation itself.
+    own: bool,
+    /// From other logs of the seat: bit i for log i.
+    others: u32,
 }
 
 fn chunk_records(first: u32) -> u32 {
@@ -728,54 +828,42 @@ impl<'a> Op<'a> {
     pub fn commit(self) {
         let (cx, base) = (self.cx, self.base);
         std::mem::forget(self);
-        if cx.is_open() {
-            if cx.took.get() > base {
-                cx.took.set(0);
-                cx.absorbs.set(false);
-            }
-            return;
-        }
-        match cx.took.get() > base {
-            false => cx.commit_from(base),
-            true => cx.commit_with_taken(),
+        if cx.took.get() > base {
+            cx.commit_with_taken(base, || ());
+        } else if !cx.is_open() {
+            cx.commit_from(base);
         }
     }
-}
 
-impl Op<'_> {
     /// As [`commit`](Self::commit), with `between` called when the operation is final and nothing was freed yet: a lock that guards what was
     /// unlinked, and not what is freed, may be given back there.
     pub fn commit_then(self, between: impl FnOnce()) {
         let (cx, base) = (self.cx, self.base);
         std::mem::forget(self);
+        if cx.took.get() > base {
+            return cx.commit_with_taken(base, between);
+        }
         if cx.is_open() {
             return between();
         }
-        let joined = cx.joins.get() != 0;
-        if cx.intents.get() > base && !joined {
-            let pending = cx.make_final(base);
-            between();
-            if pending {
-                cx.carry_out_all();
-            }
-            return;
+        if cx.intents.get() <= base {
+            cx.commit_from(base);
+            return between();
         }
-        cx.commit_from(base);
-        if joined {
-            cx.end_joins(true);
-        }
+        let pending = cx.make_final(base);
         between();
+        if pending {
+            cx.carry_out_all();
+        }
     }
 }
 
 impl Drop for Op<'_> {
     #[cold]
     fn drop(&mut self) {
-        let took = self.cx.took.get() > self.base;
-        // Without its new place a taken value goes back to its old one.
-        self.cx.undo_to(if took && self.cx.absorbs.replace(false) && !self.cx.is_open() { 0 } else { self.base });
-        if took {
-            self.cx.end_joins(false);
+        match self.cx.took.get() > self.base {
+            false => self.cx.undo_to(self.base),
+            true => self.cx.undo_with_taken(self.base),
         }
     }
 }
