@@ -37,13 +37,9 @@ mod page {
         // SAFETY: as in `epoch`.
         let word = unsafe { &*PAGE.load(Ordering::SeqCst) };
         let next = LAST.load(Ordering::SeqCst) + 1;
-        match word.compare_exchange(0, next, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) => {
-                LAST.store(next, Ordering::SeqCst);
-                next
-            }
-            Err(now) => now,
-        }
+        // Before the epoch is in force: a child that another thread forks right after must not take it again.
+        LAST.fetch_max(next, Ordering::SeqCst);
+        word.compare_exchange(0, next, Ordering::SeqCst, Ordering::SeqCst).map_or_else(|now| now, |_| next)
     }
 
     fn make_page() -> Option<*mut AtomicU64> {

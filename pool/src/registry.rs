@@ -49,21 +49,17 @@ pub(crate) fn leave(id: u64) {
     JOINED.lock().retain(|_, j| j.id != id);
 }
 
-fn all() -> Vec<RawPool> {
-    JOINED.lock().iter().filter_map(|(_, j)| j.pool.upgrade()).map(RawPool).collect()
-}
-
 static FORKING: Mutex<Vec<RawPool>> = Mutex::new(Vec::new());
 
 /// Locks every private lock of the library, so that a child of a fork finds them free and their contents whole.
 pub(crate) fn fork_prepare() {
     let forking = MutexGuard::leak(FORKING.lock());
-    *forking = all();
+    let joined = MutexGuard::leak(JOINED.lock());
+    *forking = joined.iter().filter_map(|(_, j)| j.pool.upgrade()).map(RawPool).collect();
     forking.iter().for_each(|p| p.fork_prepare());
-    forking.iter().for_each(|p| p.windows.fork_prepare());
-    MutexGuard::leak(JOINED.lock());
-    // Last: who is inside may need the locks above to come out.
+    // After the tables, whose owners may wait to get inside; before the windows, which those inside may need to come out.
     crate::fork::close_gate();
+    forking.iter().for_each(|p| p.windows.fork_prepare());
 }
 
 /// # Safety
