@@ -15,7 +15,6 @@ use crate::error::{Holder, Result};
 use crate::fork::NoFork;
 use crate::layout::{HELD, LIVE, LOG_BARE, LOG_INNER, ProcessRecord, RECORD_CHUNKS, RECORDS_FIRST, chunk_of};
 use crate::lock::{Floor, Patience};
-use crate::log::LogCx;
 use crate::plant::planted;
 use crate::protocol;
 use crate::raw::Inner;
@@ -24,7 +23,7 @@ use crate::sys::ofd;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// `ProcessRecord::state`: its burial has begun (see [`Inner::retire_lock`]).
+/// `ProcessRecord::state`: a burier looks at the locks that it held (see [`Inner::retire_lock`]).
 pub const BURYING: u64 = 1 << 63;
 
 impl Inner {
@@ -39,7 +38,7 @@ impl Inner {
             return None;
         }
         let size = size_of::<ProcessRecord>() as u64;
-        let p = self.at(offset + i as u64 * size, size).ok()?;
+        let p = self.at(offset.checked_add(i as u64 * size)?, size).ok()?;
         // SAFETY: in bounds by `at`, aligned as checked; all fields are atomics.
         Some(unsafe { &*p.cast::<ProcessRecord>() })
     }
@@ -58,7 +57,7 @@ impl Inner {
 
     /// The record whose process sits on a seat.
     pub fn record_of_seat(&self, seat: u32) -> Option<u32> {
-        self.seat_at(seat)?.record.load(Ordering::SeqCst).checked_sub(1).map(|r| r as u32)
+        self.seat_at(seat)?.record.load(Ordering::SeqCst).checked_sub(1).and_then(|r| u32::try_from(r).ok())
     }
 
     /// Who sits on a seat, for messages.
@@ -101,6 +100,9 @@ impl Inner {
     pub fn settle_if_dead(&self, seat: u32) -> bool {
         let Some(record) = self.record_of_seat(seat) else { return false };
         let Some(_byte) = self.take_byte(record) else { return false };
+        if self.follow().is_err() {
+            return false;
+        }
         let Ok(dead) = self.seats_of(record) else { return false };
         for seat in &dead {
             self.upper.settle(seat);
@@ -115,12 +117,23 @@ impl Inner {
 
     /// All passes for a record whose byte the caller has (or is giving up: leaving is burying oneself). False when it must be tried again later.
     pub(crate) fn finish(&self, record: u32) -> bool {
+        // All that the dead could reach must be reachable from here: what is out of bounds then is damage, and may be passed over.
+        if self.follow().is_err() {
+            return false;
+        }
         let Some(r) = self.record_at(record) else { return false };
         let Ok(dead) = self.seats_of(record) else { return false };
-        r.state.fetch_or(BURYING, Ordering::SeqCst);
+        r.state.fetch_and(!BURYING, Ordering::SeqCst); // of a burier that died
         dead.iter().for_each(|s| self.upper.settle(s));
-        if !dead.iter().all(|s| finish_logs(s)) {
-            return false; // no memory to finish a commit: everything stays as it is, and locked
+        if !dead.iter().all(|s| finish_commits(s)) {
+            return false; // no memory to finish a commit, or a damaged log: everything stays as it is, and locked
+        }
+        // Behind the commits: these may free values with locks in them, and so wait for other burials.
+        r.state.fetch_or(BURYING, Ordering::SeqCst);
+        dead.iter().for_each(|s| note_undone(s));
+        if !dead.iter().all(|s| s.logs().iter().all(|l| l.recover(false))) {
+            r.state.fetch_and(!BURYING, Ordering::SeqCst);
+            return false;
         }
         dead.iter().for_each(|s| free_words(s));
         dead.iter().for_each(|s| free_marks(s));
@@ -138,7 +151,7 @@ impl Inner {
     /// Makes everybody forget the lock at `offset`, whose memory is about to be freed by who has it exclusively.
     ///
     /// Only guards that were forgotten (`mem::forget`) can still name it: their threads will never unlock it. A burier that has already read
-    /// such an entry is waited for: it announced itself (`BURYING`) before it read.
+    /// such an entry is waited for: it announced itself (`BURYING`) before it read, and waits for no retirement until it is done.
     pub fn retire_lock(&self, offset: u64) {
         self.retire_lock_but(offset, None);
     }
@@ -168,24 +181,31 @@ impl Inner {
 
     fn await_burial(&self, record: u32) {
         let Some(r) = self.record_at(record) else { return };
-        while r.state.load(Ordering::SeqCst) & BURYING != 0 {
+        while r.state.load(Ordering::SeqCst) & (BURYING | LIVE) == BURYING | LIVE {
             self.bury_record(record); // if its burier died
             crate::sys::yield_now();
         }
     }
 }
 
-/// Pass 2 for one seat.
-fn finish_logs(seat: &SeatCtx) -> bool {
+/// Pass 2 for one seat, first half: what was committed is finished.
+fn finish_commits(seat: &SeatCtx) -> bool {
+    // The inner log first: the others may need it. They may join one another, and are final then.
+    let inner = seat.log(LOG_INNER);
+    inner.recover(true) && inner.recover(false) && seat.logs().iter().all(|l| l.recover(true))
+}
+
+/// Pass 2 for one seat, second half begins: notes in the locks' words what is about to be undone.
+fn note_undone(seat: &SeatCtx) {
     let logs = seat.logs();
-    for i in (0..HELD).filter(|i| logs[*i].was_undone() || logs[LOG_BARE].was_undone()) {
-        if let Some(word) = held_word(seat, i) {
-            protocol::note_undone(word, seat.number());
+    for i in 0..HELD {
+        match held_word(seat, i) {
+            Some(word) if logs[i].was_undone() || logs[LOG_BARE].was_undone() => protocol::note_undone(word, seat.number()),
+            // The guard was forgotten and its lock freed since: the old bytes it saved are nobody's now.
+            None if seat.seat().held[i].load(Ordering::SeqCst) == 0 => logs[i].forget_old(),
+            _ => {}
         }
     }
-    // The inner log first: the others may need it. Committed ones next: they may join others, which are final then.
-    let inner: &LogCx = &logs[LOG_INNER];
-    inner.recover(true) && inner.recover(false) && logs.iter().all(|l| l.recover(true)) && logs.iter().all(|l| l.recover(false))
 }
 
 fn held_word(seat: &SeatCtx, i: usize) -> Option<&AtomicU64> {

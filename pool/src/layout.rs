@@ -219,7 +219,8 @@ pub const fn territory_bytes(t: usize) -> u64 {
 /// Chunk and place in it of element `index` of a table whose chunk k holds `first << k` elements (`first` a power of two).
 #[inline]
 pub const fn chunk_of(index: u32, first: u32) -> (usize, u32) {
-    let i = index + first;
+    // An index out of a damaged pool may be anything: one beyond all chunks gives a chunk beyond all.
+    let i = index.saturating_add(first);
     let k = 31 - i.leading_zeros() - first.trailing_zeros();
     (k as usize, i - (first << k))
 }

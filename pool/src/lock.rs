@@ -144,6 +144,11 @@ impl Floor<'_> {
             Refusal::Full => full,
             Refusal::Expired(seat) if self.patience == Patience::Try => Error::WouldBlock(self.seat.pool().holder(seat)),
             Refusal::Expired(seat) => Error::Timeout(self.seat.pool().holder(seat)),
+            // No room for a larger window, or a damaged table of seats.
+            Refusal::Unseen(seat) => match self.seat.pool().follow() {
+                Err(e) => e,
+                Ok(()) => Error::Damaged(format!("seat {seat} is missing")),
+            },
         }
     }
 }
@@ -169,6 +174,12 @@ impl World for Floor<'_> {
     #[inline(always)]
     fn held(&self) -> &[AtomicU64] {
         &self.seat.seat().held
+    }
+
+    /// The log of a forgotten guard whose lock was freed stays as it is: see [`Inner::retire_lock`](crate::raw::Inner::retire_lock).
+    #[inline(always)]
+    fn vacant(&self, held: usize) -> bool {
+        self.seat.log(held).is_vacant()
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! This process's join of a pool: its record, the proof that it lives, and the seats of its threads.
 
+use crate::bury::BURYING;
 use crate::error::{Error, Result};
 use crate::layout::{LIVE, PAGE, RECORDS_FIRST, SEATS_FIRST, Seat, ProcessRecord};
 use crate::raw::Inner;
@@ -66,6 +67,10 @@ impl Inner {
         self.take_record(&mut table, epoch)?;
         drop(table);
         self.bury_dead();
+        if (0..self.record_count()).all(|r| self.record_state(r) & LIVE != 0) {
+            // Ours was the last record: on its seat a thread makes more (`add_chunks`). If it cannot, who comes next is told.
+            let _ = self.seat();
+        }
         Ok(())
     }
 
@@ -73,7 +78,11 @@ impl Inner {
         // A child made between the lock and `Liveness::keep` would keep us alive beyond our death.
         let _no_fork = crate::fork::no_fork();
         let Some(fd) = self.backing.reopen()? else {
-            // Private memory: nobody else can be in it, nor outlive us.
+            // Private memory: nobody else can be in it, nor outlive us. A child of a fork has a copy, in which threads that it does not
+            // have may hold locks: they are buried like the dead.
+            if self.record_state(0) & LIVE != 0 && !self.finish(0) {
+                return Err(Error::OutOfMemory("what other threads had begun before the fork cannot be finished".into()));
+            }
             return self.enter(0, None, table, epoch);
         };
         for attempt in 0..100 {
@@ -105,7 +114,8 @@ impl Inner {
         let Some(r) = self.record_at(index) else { return Err(Error::Damaged(format!("process record {index} is missing"))) };
         r.pid.store(std::process::id(), Ordering::Relaxed);
         // Dead before: the record was never ours. After: whoever gets the byte buries us.
-        r.state.store((r.state.load(Ordering::SeqCst) & !LIVE) + 2 | LIVE, Ordering::SeqCst);
+        let last = r.state.load(Ordering::SeqCst) & !(LIVE | BURYING);
+        r.state.store(last.wrapping_add(2) & !BURYING | LIVE, Ordering::SeqCst);
         table.alive = alive;
         self.process.record.store(index + 1, Ordering::SeqCst);
         self.process.epoch.store(epoch, Ordering::SeqCst);

@@ -49,6 +49,10 @@ pub trait World {
     fn marks(&self, seat: u32) -> Option<&[AtomicU64]>;
     /// Offsets of locks that this seat holds or wants for writing.
     fn held(&self) -> &[AtomicU64];
+    /// Whether nothing of a former lock stands in the way of using that free place among the held locks.
+    fn vacant(&self, _held: usize) -> bool {
+        true
+    }
     /// How often this thread has read-locked the lock of its mark.
     fn nest(&self, mark: usize) -> &Cell<u32>;
     /// One turn of a short spin.
@@ -72,6 +76,8 @@ pub enum Refusal {
     Full,
     /// Patience ended while this seat held the lock.
     Expired(u32),
+    /// The marks of this seat, which may read the lock, cannot be looked at from here.
+    Unseen(u32),
 }
 
 /// A write lock that was had.
@@ -184,7 +190,7 @@ pub fn write(world: &impl World, word: &AtomicU64, offset: u64) -> Result<Writte
         return Err(Refusal::Deadlock);
     }
     let places = world.held();
-    let held = places.iter().position(|h| h.load(Ordering::Relaxed) == 0).ok_or(Refusal::Full)?;
+    let held = (0..places.len()).find(|h| places[*h].load(Ordering::Relaxed) == 0 && world.vacant(*h)).ok_or(Refusal::Full)?;
     // Before the word: whoever buries us finds every lock that may name us. The CAS below keeps the order.
     places[held].store(offset, Ordering::Release);
     let taken = loop {
@@ -216,7 +222,8 @@ pub fn write(world: &impl World, word: &AtomicU64, offset: u64) -> Result<Writte
 fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(), Refusal> {
     let me = world.me();
     for seat in (0..world.seats()).filter(|s| summary >> (s % 32) & 1 != 0 && *s != me) {
-        for mark in world.marks(seat).into_iter().flatten() {
+        // To pass over it would let a writer in beside a reader.
+        for mark in world.marks(seat).ok_or(Refusal::Unseen(seat))? {
             let mut turns = 0;
             loop {
                 let m = mark.load(Ordering::SeqCst);

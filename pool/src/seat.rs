@@ -129,7 +129,7 @@ impl SeatCtx {
         let s = self.seat();
         (0..HELD).all(|i| s.held[i].load(Ordering::Relaxed) == 0)
             && (0..MARKS).all(|i| s.marks.0[i].load(Ordering::Relaxed) == 0)
-            && self.logs.iter().all(LogCx::is_empty)
+            && self.logs.iter().all(|l| l.is_empty() && !l.is_open())
     }
 }
 
@@ -145,7 +145,7 @@ impl Inner {
         if offset == 0 || offset % 128 != 0 {
             return None;
         }
-        let p = self.at(offset + i as u64 * size_of::<Seat>() as u64, size_of::<Seat>() as u64).ok()?;
+        let p = self.at(offset.checked_add(i as u64 * size_of::<Seat>() as u64)?, size_of::<Seat>() as u64).ok()?;
         // SAFETY: in bounds by `at`, aligned as checked; all fields are atomics or padding.
         Some(unsafe { &*p.cast::<Seat>() })
     }
@@ -153,7 +153,8 @@ impl Inner {
     /// Number of seats in all chunks there are.
     pub fn seat_count(&self) -> u32 {
         let chunks = &self.header().seat_chunks;
-        let n = chunks.iter().take_while(|c| c.load(Ordering::Acquire) != 0).count();
+        // SeqCst: a writer that has just taken a lock must see the chunk of every reader that got in before (see `protocol`).
+        let n = chunks.iter().take_while(|c| c.load(Ordering::SeqCst) != 0).count();
         (SEATS_FIRST << n) - SEATS_FIRST
     }
 

@@ -49,6 +49,9 @@ fn pack(done: u64, count: u64) -> u64 {
 pub(crate) fn undo(pool: &Inner, r: RecordView) {
     let (done, count) = (r.value & 0xffff_ffff, r.value >> 32);
     let (size, up) = (r.aux & (UP - 1), r.aux & UP != 0);
+    if size == 0 {
+        return; // damaged: `shift` writes no such record
+    }
     let Ok(slots) = pool.at(r.offset, (count + 1).saturating_mul(size)) else { return };
     for k in (0..done.min(count)).rev() {
         let i = if up { count - 1 - k } else { k };

@@ -356,6 +356,57 @@ fn a_lock_retired_while_a_forgotten_guard_names_it_is_never_touched_by_the_burie
 }
 
 #[test]
+fn what_a_forgotten_guard_saved_is_not_written_back_once_its_lock_is_retired() {
+    let pool = pool();
+    let saved = word(&pool, 0);
+    let child = Child::run(&pool, |pool, ready| {
+        let (held, _) = write(pool, 0).unwrap();
+        change(pool, held, word(pool, 0), 8);
+        // As if another process freed the lock and its value.
+        pool.retire_lock(HEAP);
+        // The log is not free for another lock.
+        let (other, _) = write(pool, 1).unwrap();
+        assert_ne!(other, held);
+        ready();
+    });
+    saved.store(9, Ordering::SeqCst);
+    child.kill();
+    assert_eq!(pool.bury_dead(), 1);
+    assert_eq!(saved.load(Ordering::SeqCst), 9, "memory that was used again");
+}
+
+#[test]
+fn damaged_logs_stop_a_burial_and_nothing_else() {
+    for damage in 0..4 {
+        let pool = pool();
+        let child = Child::run(&pool, |pool, ready| {
+            write(pool, 0).unwrap();
+            let logs = &pool.seat().unwrap().seat().logs;
+            let committed = 1 << 63;
+            let (first, second) = match damage {
+                // More records than there are.
+                0 => ((1 << 31) - 1, 0),
+                1 => (committed | 5 << 32 | 3, 0),
+                // Logs that join each other, or themselves.
+                _ => (committed | 1, committed | 1),
+            };
+            for (i, head) in [(1u64, first), (2, second)] {
+                let r = &logs[i as usize].records[0];
+                r.head.store(Kind::Join as u64, Ordering::SeqCst);
+                r.offset.store(if damage == 2 { 3 - i } else { i }, Ordering::SeqCst);
+                logs[i as usize].head.store(head, Ordering::SeqCst);
+            }
+            ready();
+        });
+        child.kill();
+        let buried = pool.bury_dead();
+        assert_eq!(buried, usize::from(damage >= 2));
+        // Retiring waits for no burial that does not go on.
+        pool.retire_lock(HEAP);
+    }
+}
+
+#[test]
 fn nested_operations_end_one_by_one_and_an_outer_one_is_undone_alone() {
     let pool = pool();
     let log = pool.seat().unwrap().bare();
