@@ -1,17 +1,67 @@
 //! Typed locks, named objects and collections in an aquifer pool.
 
+pub mod atomic;
+pub mod boxed;
 pub mod check;
 pub mod cx;
 pub mod discard;
 pub mod emplace;
+pub mod entry;
+pub mod guard;
+pub mod hash;
+mod hold;
+pub mod upper;
+pub mod pool;
+pub mod named;
+pub mod info;
+pub mod handle;
+mod directory;
+pub mod iter;
+pub mod key;
+pub mod lock;
+pub mod map;
 pub(crate) mod memory_view;
+pub mod net;
+pub mod option;
 pub mod place;
+pub mod plain;
 pub mod pool_schemas;
+mod raw;
 pub mod relocatable;
 pub mod report;
 pub mod schema;
+pub mod set;
+pub mod string;
 pub mod taken;
+pub mod transaction;
+pub mod tuple;
+pub mod vec;
 #[cfg(test)]
 mod walk_tests;
+#[cfg(test)]
+mod containers_tests;
 
 pub use aquifer_pool::{Error, Result};
+pub use boxed::ShBox;
+pub use hash::ShHash;
+pub use iter::{New, from_iter};
+pub use key::{Key, KeySource};
+pub use map::ShMap;
+pub use option::{NONE, Nothing};
+pub use place::Place;
+pub use relocatable::{DefaultInPool, Emplace, Plain, Relocatable};
+pub use set::ShSet;
+pub use string::ShString;
+pub use taken::Taken;
+pub use vec::ShVec;
+pub use aquifer_pool::lock::Recovered;
+pub use aquifer_pool::{BackingKind, Holder, Info};
+pub use guard::{MappedWriteGuard, MutexGuard, ReadGuard, WriteGuard};
+pub use handle::{Handle, Shared};
+pub use hold::NotSend_GuardBelongsToItsThread;
+pub use info::Stats;
+pub use lock::{ShMutex, ShRwLock};
+pub use named::{Named, NamedInfo};
+pub use pool::{Location, Pool, PoolOptions};
+pub use report::Report;
+pub use transaction::Tx;

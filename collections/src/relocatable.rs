@@ -48,7 +48,7 @@ pub unsafe trait Relocatable: Send + Sync + Sized + 'static {
     ///
     /// # Safety
     /// The value at `p` is not used again by its old owner. For values that are not plain: nothing was committed since unlinking it,
-    /// and `cx`'s log is held open once for the result.
+    /// `cx`'s log is held open once for the result, and if `p` is in the pool the bytes there stay as they are for `'a`.
     #[doc(hidden)]
     unsafe fn taken<'a>(p: *const Self, cx: Cx) -> Self::Taken<'a>;
 

@@ -22,6 +22,8 @@ use std::ops::Deref;
 #[must_use = "the value is freed at once if it is not used"]
 pub struct Taken<'a, T: Relocatable> {
     value: MaybeUninit<T>,
+    /// The same bytes in the pool, where collections find what they own; null if there was no room.
+    at: *const T,
     cx: Cx,
     /// The records that free what the value owns stand from here on in the log of `cx`.
     first: u32,
@@ -43,13 +45,15 @@ impl<T: Relocatable> Taken<'_, T> {
         let log = unsafe { cx.log() };
         // SAFETY: readable by the contract; as `MaybeUninit`, so that padding stays what it is.
         let value = unsafe { p.cast::<MaybeUninit<T>>().read() };
-        let (op, first) = (log.begin(), log.len());
+        let op = log.begin();
+        let at = if log.pool().offset_of(p.cast()).is_some() { p } else { in_pool(&value, log) };
+        let first = log.len();
         // SAFETY: the value was unlinked by what the held log contains, and nobody else discards it (contract).
         unsafe { T::discard(value.as_ptr(), cx) };
         let count = log.len() - first;
         // The log is held open: these intents count only once the hold ends, unless the value has found another place by then.
         op.commit();
-        Taken { value, cx, first, count, stays: PhantomData }
+        Taken { value, at, cx, first, count, stays: PhantomData }
     }
 
     /// Writes the value to `dst`, as part of the operation that is open on `cx`'s log.
@@ -75,6 +79,16 @@ impl<T: Relocatable> Taken<'_, T> {
     }
 }
 
+/// Copies a value to a block of the pool that goes when the open operation becomes final or is undone.
+#[cold]
+fn in_pool<T>(value: &MaybeUninit<T>, log: &aquifer_pool::log::LogCx) -> *const T {
+    let Ok((block, at)) = crate::raw::mem::block(log, size_of::<T>().max(1), align_of::<T>()) else { return std::ptr::null() };
+    crate::raw::mem::free(log, block);
+    // SAFETY: a new block with room for one value.
+    unsafe { at.cast::<MaybeUninit<T>>().copy_from_nonoverlapping(value, 1) };
+    at.cast_const().cast()
+}
+
 impl<T: Relocatable> Drop for Taken<'_, T> {
     fn drop(&mut self) {
         // SAFETY: the guard that the value was taken under is alive (`'a`), on this thread.
@@ -88,8 +102,8 @@ impl<T: Relocatable> Deref for Taken<'_, T> {
     type Target = T;
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: a whole value since `new`; its blocks are freed no earlier than the hold on the log ends.
-        unsafe { self.value.assume_init_ref() }
+        // SAFETY: a whole value since `new`; its blocks, and the place that it was taken from, stay until the hold on the log ends.
+        unsafe { self.at.as_ref().unwrap_or_else(|| self.value.assume_init_ref()) }
     }
 }
 

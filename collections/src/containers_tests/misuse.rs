@@ -68,6 +68,41 @@ fn what_was_removed_can_be_read_until_it_is_dropped() {
 }
 
 #[test]
+fn what_was_replaced_can_be_read_until_it_is_dropped() {
+    let mut world = World::<ShVec<ShString>>::new(true);
+    let text = "a text that needs a block of its own";
+    world.place().push(text).unwrap();
+    let old = world.place().replace(["new"]).unwrap();
+    assert_eq!(*old, [text]);
+    drop(old);
+    assert_eq!(*world.place(), ["new"]);
+    world.check();
+}
+
+#[test]
+fn what_was_removed_can_be_put_elsewhere_and_both_become_final_together() {
+    let text = "a text that needs a block of its own";
+    for stay in [true, false] {
+        let mut world = World::<ShVec<ShVec<ShString>>>::new(true);
+        world.place().extend([["x", text], ["a", "b"]]).unwrap();
+        if !stay {
+            world.log().hold();
+        }
+        let mut lists = world.place().iter_mut();
+        let (from, to) = (lists.next().unwrap(), lists.next().unwrap());
+        to.push(from.remove(1)).unwrap();
+        if !stay {
+            world.log().roll_back();
+        }
+        match stay {
+            true => assert_eq!(*world.place(), [vec!["x"], vec!["a", "b", text]]),
+            false => assert_eq!(*world.place(), [vec!["x", text], vec!["a", "b"]]),
+        }
+        world.check();
+    }
+}
+
+#[test]
 fn indexes_out_of_bounds_panic_and_change_nothing() {
     let mut world = World::<ShVec<u64>>::new(true);
     world.place().extend(0..3).unwrap();
