@@ -1,0 +1,165 @@
+//! Blocks by hand: memory of the pool without types or names, for who builds structures of their own.
+//!
+//! A block that was allocated here belongs to nobody: a process that dies before it has noted the handle somewhere leaves it behind, and
+//! [`Pool::check`] counts it as leaked. Inside a transaction both calls take part in it.
+
+use crate::cx::Cx;
+use crate::plain::plain;
+use crate::pool::Pool;
+use crate::relocatable::{ByValue, Emplace, Kind, Plain, Relocatable};
+use crate::schema::{Schema, Shape};
+use crate::transaction::refuse_open_log;
+use aquifer_pool::{Error, Result};
+use std::alloc::Layout;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::num::NonZeroU64;
+use std::ptr::NonNull;
+
+const OFFSET_BITS: u32 = 48;
+const OFFSET: u64 = (1 << OFFSET_BITS) - 1;
+
+/// A block of a pool, for the world outside: 8 bytes that mean the same in every process that has the pool open.
+///
+/// The upper 16 bits tell the pool, so that a handle of another one is refused; the lower 48 are the block's offset.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct Handle(NonZeroU64);
+
+impl Handle {
+    /// As a number, to be sent elsewhere.
+    pub fn to_bits(self) -> u64 {
+        self.0.get()
+    }
+
+    /// From such a number; nothing for 0. Checked when it is used.
+    pub fn from_bits(bits: u64) -> Option<Handle> {
+        NonZeroU64::new(bits).map(Handle)
+    }
+
+    fn offset(self) -> u64 {
+        self.0.get() & OFFSET
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({:#06x}:{:#x})", self.0.get() >> OFFSET_BITS, self.offset())
+    }
+}
+
+/// The offset of a `T` that begins a block: what own structures in a pool are made of.
+///
+/// `Copy`, 8 bytes, never 0, so that `Option<Shared<T>>` is 8 bytes too. It does not deref: only the pool can say where it is, and another
+/// process may free the block at any moment.
+#[repr(transparent)]
+pub struct Shared<T>(NonZeroU64, PhantomData<fn() -> T>);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Shared<T> {}
+impl<T> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<T> Eq for Shared<T> {}
+impl<T> Hash for Shared<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl<T> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({:#x})", self.0)
+    }
+}
+
+plain!([T: 'static] Shared<T>, "Shared", Shape::Unsigned { nonzero: true });
+
+const _: () = assert!(size_of::<Option<Shared<u8>>>() == 8 && size_of::<Option<Handle>>() == 8);
+
+impl Pool {
+    /// Allocates a block: at least `layout.size()` bytes, not initialised. O(1) for small sizes.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `HardLimit`, `TooLarge`.
+    pub fn alloc(&self, layout: Layout) -> Result<Handle> {
+        let seat = self.inner().seat()?;
+        refuse_open_log(seat)?;
+        let offset = aquifer_alloc::raw_alloc(seat, layout)?;
+        self.handle_of(offset)
+    }
+
+    /// Frees a block.
+    ///
+    /// # Errors
+    /// `OtherPool`; `BadBlock` when no allocated block begins there: freed already, or never a handle.
+    pub fn free(&self, handle: Handle) -> Result<()> {
+        let offset = self.offset_of(handle)?;
+        let seat = self.inner().seat()?;
+        refuse_open_log(seat)?;
+        aquifer_alloc::raw_free(seat, offset)
+    }
+
+    /// Address of a block in this process, good as long as the pool is open and nobody frees the block.
+    ///
+    /// # Errors
+    /// `OtherPool`; `BadBlock` when no allocated block begins there.
+    pub fn resolve_handle(&self, handle: Handle) -> Result<NonNull<u8>> {
+        let offset = self.offset_of(handle)?;
+        self.block(offset, 1, 1)
+    }
+
+    /// A block as the place of a `T`.
+    ///
+    /// # Errors
+    /// `OtherPool`; `BadBlock` when there is no block, or it is too small or not aligned for a `T`.
+    pub fn shared<T>(&self, handle: Handle) -> Result<Shared<T>> {
+        let offset = self.offset_of(handle)?;
+        self.block(offset, size_of::<T>(), align_of::<T>())?;
+        let offset = NonZeroU64::new(offset).ok_or(Error::BadBlock { offset, why: "it is null" })?;
+        Ok(Shared(offset, PhantomData))
+    }
+
+    /// Address of a `T` in this process: in bounds, aligned, and in an allocated block of its size. Whether the block holds a `T`, and
+    /// whether anybody changes or frees it meanwhile, only the caller can know: making a reference of it is `unsafe`.
+    ///
+    /// # Errors
+    /// `BadBlock` when there is no block, or it is too small or not aligned for a `T`.
+    pub fn resolve<T>(&self, shared: Shared<T>) -> Result<*mut T> {
+        Ok(self.block(shared.0.get(), size_of::<T>(), align_of::<T>())?.as_ptr().cast())
+    }
+
+    fn block(&self, offset: u64, size: usize, align: usize) -> Result<NonNull<u8>> {
+        let bad = |why| Error::BadBlock { offset, why };
+        let has = aquifer_alloc::block_size(self.inner(), offset).ok_or_else(|| bad("no allocated block begins there"))?;
+        if has < size as u64 {
+            return Err(bad("the block is smaller than the type"));
+        }
+        if offset % align as u64 != 0 {
+            return Err(bad("the block is not aligned for the type"));
+        }
+        NonNull::new(self.inner().at(offset, size as u64)?).ok_or_else(|| bad("it is null"))
+    }
+
+    fn tag(&self) -> u64 {
+        self.inner().header().tag << OFFSET_BITS
+    }
+
+    fn handle_of(&self, offset: u64) -> Result<Handle> {
+        NonZeroU64::new(self.tag() | offset).map(Handle).ok_or(Error::BadBlock { offset, why: "it is null" })
+    }
+
+    fn offset_of(&self, handle: Handle) -> Result<u64> {
+        match handle.0.get() & !OFFSET == self.tag() {
+            true => Ok(handle.offset()),
+            false => Err(Error::OtherPool),
+        }
+    }
+}
