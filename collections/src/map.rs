@@ -1,6 +1,6 @@
 //! [`ShMap`], a hash map in a pool.
 
-use crate::entry::{Entry, OccupiedEntry, VacantEntry};
+pub use crate::entry::{Entry, OccupiedEntry, VacantEntry};
 use crate::hash::ShHash;
 use crate::iter::New;
 use crate::key::{Key, KeySource};
@@ -31,7 +31,6 @@ pub struct ShMap<K, V> {
 
 impl<K: Key, V: Relocatable> ShMap<K, V> {
     /// Source of an empty map. Takes no memory.
-    #[expect(clippy::new_ret_no_self, reason = "no map exists outside of a pool: this says what to build there")]
     pub fn new() -> New<ShMap<K, V>> {
         New::SOURCE
     }

@@ -21,7 +21,6 @@ pub struct ShSet<K> {
 
 impl<K: Key> ShSet<K> {
     /// Source of an empty set. Takes no memory.
-    #[expect(clippy::new_ret_no_self, reason = "no set exists outside of a pool: this says what to build there")]
     pub fn new() -> New<ShSet<K>> {
         New::SOURCE
     }

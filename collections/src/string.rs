@@ -22,7 +22,6 @@ pub struct ShString {
 
 impl ShString {
     /// Source of an empty string. Takes no memory.
-    #[expect(clippy::new_ret_no_self, reason = "no string exists outside of a pool: this says what to build there")]
     pub fn new() -> New<ShString> {
         New::SOURCE
     }

@@ -28,7 +28,6 @@ pub struct ShVec<T> {
 
 impl<T: Relocatable> ShVec<T> {
     /// Source of an empty vector. Takes no memory.
-    #[expect(clippy::new_ret_no_self, reason = "no vector exists outside of a pool: this says what to build there")]
     pub fn new() -> New<ShVec<T>> {
         New::SOURCE
     }
@@ -189,7 +188,7 @@ impl<T: Relocatable> Place<ShVec<T>> {
     where
         T: Plain,
     {
-        self.raw().as_mut_slice()
+        self.raw().lend_slice()
     }
 
     /// Exchanges two elements; panics if one of them is missing. O(1).

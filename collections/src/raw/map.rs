@@ -589,9 +589,9 @@ pub(crate) fn of_set<K: Key>(place: &mut Place<ShSet<K>>) -> MapMut<'_, K, ()> {
 }
 
 /// A reference to the value of a key that carries the place's context.
-pub(crate) fn access_ref<'a, K: Key, V: Relocatable, Q>(place: &'a Place<ShMap<K, V>>, key: &Q) -> Option<&'a V::Access>
+pub(crate) fn access_ref<'a, K, V: Relocatable, Q>(place: &'a Place<ShMap<K, V>>, key: &Q) -> Option<&'a V::Access>
 where
-    K: Borrow<Q>,
+    K: Key + Borrow<Q>,
     Q: ShHash + Eq + ?Sized,
 {
     let (_, value) = place.header.find::<K, V, Q>(key)?;

@@ -137,8 +137,11 @@ impl ShString {
 
 macro_rules! string_source {
     ($from:ty, |$source:ident| $text:expr) => {
-        // SAFETY: (of the block) the log of an open operation is alive as long as the operation.
-        source!([] $from => ShString, |$source, cx| string::build($text, unsafe { cx.log() })?);
+        source!([] $from => ShString, |$source, cx| {
+            // SAFETY: the log of an open operation is alive as long as the operation.
+            let log = unsafe { cx.log() };
+            string::build($text, log)?
+        });
     };
 }
 
@@ -167,8 +170,10 @@ impl<T> ShBox<T> {
     }
 }
 
-// SAFETY: (of the block) the caller's contract.
-source!([T: Emplace<S>, S] NewBox<T, S> => ShBox<T>, |source, cx| unsafe { boxed::build::<T, S>(source.source, cx)? });
+source!([T: Emplace<S>, S] NewBox<T, S> => ShBox<T>, |source, cx| {
+    // SAFETY: the caller's contract.
+    unsafe { boxed::build::<T, S>(source.source, cx)? }
+});
 
 // ---- maps
 

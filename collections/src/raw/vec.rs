@@ -432,7 +432,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     }
 
     /// All elements as plain memory; their old bytes are kept in a block until the loan is over.
-    pub(crate) fn as_mut_slice(self) -> Result<&'a mut [T]> {
+    pub(crate) fn lend_slice(self) -> Result<&'a mut [T]> {
         debug_assert!(is_plain::<T>());
         let len = self.len();
         let first = self.at(len);
