@@ -421,6 +421,9 @@ impl LogCx {
     /// The bytes are readable, under a lock held until the commit (or not linked in), and initialised or padding.
     #[inline]
     pub unsafe fn save(&self, at: *const u8, len: usize) {
+        if len == 0 {
+            return; // such as nothing appended to an empty vector, which has no address
+        }
         let offset = self.pool().offset_of(at).unwrap_or_else(|| panic!("saved bytes are not in the pool"));
         let mut done = 0;
         while done < len {

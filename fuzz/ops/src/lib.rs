@@ -3,10 +3,14 @@
 //! An input is bytes: the first chooses a [`setup::Setup`], the rest are operations. Each target's `run` panics where the two sides differ.
 
 pub mod heap;
+pub mod map;
+pub mod set;
 pub mod setup;
+pub mod vec;
+pub mod world;
 
 /// A target: its name (of its folder under `fuzz/corpus`, too), and what one input is given to.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 1] = [("heap", heap::run)];
+pub const TARGETS: [Target; 4] = [("heap", heap::run), ("vec", vec::run), ("map", map::run), ("set", set::run)];

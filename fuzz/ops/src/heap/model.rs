@@ -1,14 +1,13 @@
 //! What must be true of the heap's blocks.
 
 use super::{Bad, Op, Size, Step};
-use crate::setup::HARD_LIMIT;
+use crate::setup::{HARD_LIMIT, log_chunks};
 use aquifer_alloc as heap;
 use aquifer_pool::layout::PAGE;
 use aquifer_pool::log::LogCx;
 use aquifer_pool::{Error, Inner, RawPool};
 use std::alloc::Layout;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a block's start and end that are written and compared.
 const EDGE: usize = 256;
@@ -261,18 +260,7 @@ impl Model {
 
     /// Blocks that the logs of the seats keep.
     pub fn log_chunks(&self) -> BTreeSet<u64> {
-        let mut chunks = BTreeSet::new();
-        for seat in (0..self.pool.seat_count()).filter_map(|s| self.pool.seat_at(s)) {
-            for log in &seat.logs {
-                let mut next = log.chunk.load(Ordering::Relaxed);
-                while next != 0 && chunks.insert(next) {
-                    let link = self.pool.at(next, 8).unwrap().cast::<AtomicU64>();
-                    // SAFETY: in bounds by `at`; a chunk begins with the offset of the next one.
-                    next = unsafe { &*link }.load(Ordering::Relaxed);
-                }
-            }
-        }
-        chunks
+        log_chunks(&self.pool)
     }
 }
 
