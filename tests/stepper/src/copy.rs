@@ -44,7 +44,7 @@ impl Copy {
     /// Opens the copy as it would be found after a kill: everybody who was in it is dead, and is buried.
     pub fn recover(&mut self) -> Result<Pool, Error> {
         self.refresh().map_err(|e| Error::abort(format!("copying: {e}")))?;
-        Pool::options().window(64 << 20).open_file(&self.path)
+        Pool::options().window(64 << 20).open(self.path.as_path())
     }
 
     fn refresh(&mut self) -> std::io::Result<()> {

@@ -80,7 +80,7 @@ impl Drop for Files {
 
 fn step_through(scene: &Scene) -> Result<Tally, Box<dyn Error>> {
     let files = Files::new();
-    let pool = Pool::options().size(0).growth(64 << 10, 64 << 10).window(64 << 20).create_file(&files.pool)?;
+    let pool = Pool::options().size(0).growth(64 << 10, 64 << 10).window(64 << 20).create(files.pool.as_path())?;
     (scene.setup)(&pool)?;
     let child = Traced::start(
         || {

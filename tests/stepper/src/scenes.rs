@@ -38,7 +38,7 @@ fn words(pool: &Pool) -> Result<String, Error> {
 }
 
 fn numbers(pool: &Pool) -> Result<String, Error> {
-    Ok(format!("{:?}", &pool.named::<Numbers>("numbers")?.lock()?[..]))
+    Ok(format!("{:?}", pool.named::<Numbers>("numbers")?.lock()?.as_slice()))
 }
 
 fn names(pool: &Pool) -> Result<String, Error> {
