@@ -16,6 +16,9 @@ pub mod atomic;
 pub mod boxed;
 pub mod check;
 pub mod cx;
+#[doc(hidden)]
+#[path = "derive_support.rs"]
+pub mod __private;
 mod directory;
 pub mod discard;
 pub mod emplace;
@@ -53,6 +56,7 @@ mod walk_tests;
 #[cfg(test)]
 mod containers_tests;
 
+pub use aquifer_derive::{DefaultInPool, Key, Plain, Relocatable};
 pub use aquifer_pool::{BackingKind, Holder, Info};
 pub use aquifer_pool::{Error, Result};
 pub use aquifer_pool::lock::Recovered;
