@@ -1,0 +1,325 @@
+//! Processes killed while they hold locks or are in the middle of an operation: the others go on, and nothing is half done.
+
+#![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use aquifer::{Error, Named, Pool, ShMap, ShMutex, ShRwLock, ShString, ShVec};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use support::{Board, Child, Random, Scratch, until};
+
+type Numbers = ShRwLock<ShVec<u64>>;
+type Words = ShRwLock<ShMap<ShString, ShVec<ShString>>>;
+
+const LONG: &str = "a string far too long to be kept inside the value itself";
+
+fn pool() -> Pool {
+    Pool::options().growth(64 << 10, 1 << 20).memfd().unwrap()
+}
+
+/// Kills the child, then does `next`, which waits for what the child held; prints the kernel's part and ours.
+fn timed<R>(what: &str, child: Child, next: impl FnOnce() -> R) -> R {
+    let kernel = child.kill();
+    let begin = Instant::now();
+    let result = next();
+    println!("{what}: the kernel took {kernel:?} from the signal to the end of the process, then we {:?}", begin.elapsed());
+    result
+}
+
+fn assert_clean(pool: &Pool) {
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_killed_holder_of_a_write_lock_lets_the_others_go_on_and_its_finished_operations_stand() {
+    let pool = pool();
+    let numbers: Named<Numbers> = pool.named("numbers").unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        let mut guard = numbers.write().unwrap();
+        guard.push(1).unwrap();
+        guard.push(2).unwrap();
+        steps.reach_and_stay(1);
+    });
+    assert!(numbers.try_read().is_err());
+    let mut guard = timed("write lock", child, || numbers.write().unwrap());
+    assert!(guard.recovered(), "the guard tells of the death");
+    assert_eq!(**guard, [1, 2]);
+    guard.push(3).unwrap();
+    drop(guard);
+    assert!(!numbers.write().unwrap().recovered(), "the news is told once");
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_killed_holder_of_a_mutex_lets_the_others_go_on() {
+    let pool = pool();
+    let count: Named<ShMutex<u64>> = pool.named("count").unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        let mut guard = count.lock().unwrap();
+        *guard += 1;
+        guard.commit();
+        steps.reach_and_stay(1);
+    });
+    let guard = timed("mutex", child, || count.lock().unwrap());
+    assert!(guard.recovered());
+    assert_eq!(*guard, 1);
+    drop(guard);
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_killed_reader_lets_a_writer_in() {
+    let pool = pool();
+    let numbers: Named<Numbers> = pool.named("numbers").unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        let guard = numbers.read().unwrap();
+        assert!(guard.is_empty());
+        steps.reach_and_stay(1);
+    });
+    assert!(numbers.try_write().is_err());
+    let guard = timed("read lock", child, || numbers.write().unwrap());
+    assert!(!guard.recovered(), "a reader leaves nothing unfinished");
+    drop(guard);
+    assert_clean(&pool);
+}
+
+#[test]
+fn those_that_already_wait_go_on_too() {
+    let pool = pool();
+    let numbers: Named<Numbers> = pool.named("numbers").unwrap();
+    let holder = Child::fork_until_ready(|steps| {
+        let mut guard = numbers.write().unwrap();
+        guard.push(1).unwrap();
+        steps.reach_and_stay(1);
+    });
+    let waiters: Vec<Child> = (0..4u64)
+        .map(|i| {
+            Child::fork_until_ready(|steps| {
+                pool.info();
+                steps.reach(1);
+                if i % 2 == 0 {
+                    numbers.write().unwrap().push(10).unwrap();
+                } else {
+                    assert_eq!(numbers.read().unwrap()[0], 1);
+                }
+            })
+        })
+        .collect();
+    holder.kill();
+    waiters.into_iter().for_each(Child::finish);
+    assert_eq!(*numbers.read().unwrap(), [1, 10, 10]);
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_waiter_that_is_killed_keeps_nobody_waiting() {
+    let pool = pool();
+    let numbers: Named<Numbers> = pool.named("numbers").unwrap();
+    let guard = numbers.read().unwrap();
+    let victims: Vec<Child> = (0..3)
+        .map(|_| {
+            Child::fork_until_ready(|steps| {
+                steps.reach(1);
+                drop(numbers.write());
+                panic!("the lock was had beside a reader");
+            })
+        })
+        .collect();
+    until("a writer that waits", || numbers.try_read().is_err() || victims.iter().any(|v| v.has_ended()) || waits(&victims));
+    victims.into_iter().for_each(|v| {
+        v.kill();
+    });
+    drop(guard);
+    numbers.write().unwrap().push(1).unwrap();
+    assert_eq!(*numbers.read().unwrap(), [1]);
+    assert_clean(&pool);
+}
+
+/// Whether the kernel shows a child asleep: it waits for the lock.
+fn waits(children: &[Child]) -> bool {
+    children.iter().any(|c| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", c.pid())).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('S')
+    })
+}
+
+#[test]
+fn a_value_is_never_seen_half_built_wherever_its_builder_is_killed() {
+    let pool = pool();
+    let words: Named<Words> = pool.named("words").unwrap();
+    let board = Board::new(1);
+    let mut random = Random::from_environment(3);
+    for round in 0..60 {
+        board[0].store(0, Ordering::SeqCst);
+        let child = Child::fork(|_| build_and_remove(&words, &board));
+        let some = 1 + random.below(40);
+        until("operations", || board[0].load(Ordering::SeqCst) >= some || child.has_ended());
+        child.kill();
+        let mut guard = words.write().unwrap();
+        for (key, value) in guard.iter() {
+            assert_eq!(value.len(), 3, "round {round}: `{key}` is half built");
+            assert!(value.iter().all(|v| *v == LONG));
+        }
+        guard.clear();
+    }
+    assert!(words.read().unwrap().is_empty());
+    assert_clean(&pool);
+}
+
+fn build_and_remove(words: &Named<Words>, board: &Board) {
+    for i in 0u64.. {
+        let mut guard = words.write().unwrap();
+        guard.insert(format_args!("{LONG} {}", i % 7), [LONG, LONG, LONG]).unwrap();
+        if i % 3 == 0 {
+            guard.remove(format!("{LONG} {}", (i + 2) % 7).as_str());
+        }
+        drop(guard);
+        board[0].fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_source_killed_halfway_leaves_no_block_behind() {
+    let pool = pool();
+    let words: Named<Words> = pool.named("words").unwrap();
+    words.write().unwrap().insert("kept", [LONG]).unwrap();
+    let before = pool.stats().used;
+    let child = Child::fork_until_ready(|steps| {
+        let mut guard = words.write().unwrap();
+        // Half of the strings have blocks of their own when the source stops; none is linked.
+        let items = (0..100).map(|i| {
+            if i == 50 {
+                steps.reach_and_stay(1);
+            }
+            format!("{LONG} {i}")
+        });
+        guard.insert("lost", aquifer::from_iter(items)).unwrap();
+    });
+    child.kill();
+    let guard = words.write().unwrap();
+    assert!(guard.recovered());
+    assert!(!guard.contains_key("lost"));
+    assert_eq!(guard["kept"], [LONG]);
+    drop(guard);
+    println!("{before} bytes used before, {} after", pool.stats().used);
+    assert_clean(&pool);
+}
+
+#[test]
+fn the_heaps_own_lock_is_freed_when_its_holder_is_killed() {
+    // Large blocks are taken and given back under the heap's lock, most of the time that this child lives.
+    let pool = pool();
+    let board = Board::new(1);
+    for _ in 0..40 {
+        board[0].store(0, Ordering::SeqCst);
+        let child = Child::fork(|_| {
+            let own: Named<ShMutex<ShVec<ShVec<u64>>>> = pool.named("child's").unwrap();
+            loop {
+                let mut own = own.lock().unwrap();
+                own.push(ShVec::new()).unwrap();
+                own.last_mut().unwrap().reserve(2000).unwrap();
+                if own.len() > 4 {
+                    own.clear();
+                }
+                drop(own);
+                board[0].fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        until("operations", || board[0].load(Ordering::SeqCst) > 20);
+        child.kill();
+        let mine: Named<ShMutex<ShVec<u64>>> = pool.named("parent's").unwrap();
+        let mut mine = mine.lock().unwrap();
+        mine.reserve(5000).unwrap();
+        mine.clear();
+        mine.shrink_to_fit().unwrap();
+    }
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_stopped_holder_is_alive_and_is_named() {
+    let pool = pool();
+    let numbers: Named<Numbers> = pool.named("numbers").unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        let _guard = numbers.write().unwrap();
+        steps.reach_and_stay(1);
+    });
+    // SAFETY: signals to, and a wait for, a child of ours.
+    unsafe {
+        let mut status = 0;
+        libc::kill(child.pid(), libc::SIGSTOP);
+        assert_eq!(libc::waitpid(child.pid(), &mut status, libc::WUNTRACED), child.pid());
+        assert!(libc::WIFSTOPPED(status));
+    }
+    match numbers.write_timeout(Duration::from_millis(30)) {
+        Err(Error::Timeout(holder)) => {
+            assert_eq!(holder.process, child.pid() as u32);
+            assert_eq!(holder.thread, child.pid() as u32, "a forked child's only thread has its number");
+        }
+        Err(e) => panic!("{e}"),
+        Ok(_) => panic!("the lock of a stopped process was taken"),
+    }
+    child.kill();
+    assert!(numbers.write().unwrap().recovered());
+}
+
+#[test]
+fn a_lock_freed_while_a_forgotten_guard_holds_it_troubles_nobody() {
+    type Inner = ShMap<u64, ShMutex<ShVec<ShString>>>;
+    let pool = pool();
+    let outer: Named<ShRwLock<Inner>> = pool.named("outer").unwrap();
+    outer.write().unwrap().insert(1, ShMutex::new([LONG])).unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        let outer = outer.read().unwrap();
+        std::mem::forget(outer[&1].lock().unwrap());
+        drop(outer);
+        steps.reach_and_stay(1);
+    });
+    // Nobody borrows the inner lock any more, so its owner may remove it; the forgotten guard's process lives.
+    drop(outer.write().unwrap().remove(&1));
+    for i in 0..200 {
+        outer.write().unwrap().insert(i, ShMutex::new([LONG, LONG])).unwrap();
+    }
+    child.kill();
+    for i in 0..200 {
+        let outer = outer.read().unwrap();
+        let mut inner = outer[&i].lock().unwrap();
+        assert_eq!(**inner, [LONG, LONG]);
+        inner.clear();
+    }
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_file_pool_is_found_whole_after_all_its_processes_were_killed() {
+    let scratch = Scratch::new();
+    let path = scratch.file("pool");
+    let child = Child::fork_until_ready(|steps| {
+        let pool = Pool::options().create(path.as_path()).unwrap();
+        let words: Named<Words> = pool.named("words").unwrap();
+        let other: Named<Numbers> = pool.named("numbers").unwrap();
+        words.write().unwrap().insert("kept", [LONG, "short"]).unwrap();
+        let mut numbers = other.write().unwrap();
+        numbers.extend(0..1000u64).unwrap();
+        let items = (0..10).map(|i| {
+            if i == 5 {
+                steps.reach_and_stay(1);
+            }
+            LONG
+        });
+        words.write().unwrap().insert("lost", aquifer::from_iter(items)).unwrap();
+    });
+    child.kill();
+    let pool = Pool::options().open(path.as_path()).unwrap();
+    assert!(!pool.info().found_clean);
+    let words: Named<Words> = pool.named("words").unwrap();
+    let numbers: Named<Numbers> = pool.named("numbers").unwrap();
+    assert_eq!(words.read().unwrap()["kept"], [LONG, "short"]);
+    assert_eq!(words.read().unwrap().len(), 1);
+    assert!(numbers.read().unwrap().iter().copied().eq(0..1000));
+    assert_clean(&pool);
+    drop((words, numbers, pool));
+    assert!(Pool::options().open(path.as_path()).unwrap().info().found_clean);
+}
