@@ -121,9 +121,8 @@ fn schema_of<T: Relocatable>() -> &'static Schema {
     T::SCHEMA
 }
 
-/// Below 10^9: `check` knows this type by its name.
 fn nanos_schema() -> &'static Schema {
-    static NANOS: Schema = Schema { name: "Nanoseconds", size: 4, align: 4, shape: Shape::Unsigned { nonzero: false } };
+    static NANOS: Schema = Schema { name: "Nanoseconds", size: 4, align: 4, shape: Shape::Nanoseconds };
     &NANOS
 }
 

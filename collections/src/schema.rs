@@ -62,6 +62,8 @@ pub enum Shape {
     Bool,
     /// A Unicode scalar value.
     Char,
+    /// Nanoseconds of a second: 4 bytes, below 10^9 (in `Duration`).
+    Nanoseconds,
     /// Bytes of any value whose meaning is the name's alone (`Ipv6Addr`).
     Bytes,
     /// Named or numbered fields: structs, tuples, `Duration`.

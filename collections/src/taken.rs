@@ -46,7 +46,12 @@ impl<T: Relocatable> Taken<'_, T> {
         // SAFETY: readable by the contract; as `MaybeUninit`, so that padding stays what it is.
         let value = unsafe { p.cast::<MaybeUninit<T>>().read() };
         let op = log.begin();
-        let at = if log.pool().offset_of(p.cast()).is_some() { p } else { in_pool(&value, log) };
+        let has_locks = crate::lock_words::has_some(T::SCHEMA);
+        let at = if !has_locks && log.pool().offset_of(p.cast()).is_some() { p } else { in_pool(&value, log) };
+        if has_locks && !at.is_null() {
+            // SAFETY: the copy is a whole value, and nobody else's. Locking what was taken out would change the copy alone.
+            unsafe { crate::lock_words::mark_taken_out(T::SCHEMA, at.cast_mut().cast()) };
+        }
         let first = log.len();
         // SAFETY: the value was unlinked by what the held log contains, and nobody else discards it (contract).
         unsafe { T::discard(value.as_ptr(), cx) };
@@ -109,12 +114,6 @@ impl<T: Relocatable> Deref for Taken<'_, T> {
 
 impl<T: Relocatable> Borrow<T> for Taken<'_, T> {
     fn borrow(&self) -> &T {
-        self
-    }
-}
-
-impl<T: Relocatable> AsRef<T> for Taken<'_, T> {
-    fn as_ref(&self) -> &T {
         self
     }
 }

@@ -113,6 +113,7 @@ impl<'a, 'p> Walker<'_, 'a, 'p> {
             ShapeView::NonZero => scalar(pool, node, offset, |n| n != 0),
             ShapeView::Bool => scalar(pool, node, offset, |n| n <= 1),
             ShapeView::Char => scalar(pool, node, offset, |n| char::from_u32(n as u32).is_some()),
+            ShapeView::Nanoseconds => scalar(pool, node, offset, |n| n < 1_000_000_000),
             ShapeView::Struct => {
                 self.push_fields(node.fields(), offset, path);
                 Ok(Ok(()))

@@ -101,15 +101,17 @@ pub enum NodeKind {
     Map = 15,
     /// [`Shape::Lock`].
     Lock = 16,
+    /// [`Shape::Nanoseconds`].
+    Nanoseconds = 17,
 }
 
 impl NodeKind {
     /// The kind with that number.
     pub fn of(number: u8) -> Option<NodeKind> {
         use NodeKind::*;
-        const ALL: [NodeKind; 16] = [
+        const ALL: [NodeKind; 17] = [
             Unit, Unsigned, Signed, Float, Bool, Char, Bytes, Struct, Enum, Option, Array, String, Vec, Box,
-            Map, Lock,
+            Map, Lock, Nanoseconds,
         ];
         ALL.get((number as usize).checked_sub(1)?).copied()
     }
@@ -122,6 +124,7 @@ impl NodeKind {
             Shape::Float => NodeKind::Float,
             Shape::Bool => NodeKind::Bool,
             Shape::Char => NodeKind::Char,
+            Shape::Nanoseconds => NodeKind::Nanoseconds,
             Shape::Bytes => NodeKind::Bytes,
             Shape::Struct(_) => NodeKind::Struct,
             Shape::Enum { .. } => NodeKind::Enum,
@@ -281,7 +284,7 @@ fn flags(schema: &Schema) -> u64 {
                 flag::ANY
             }
         }
-        Shape::Bool | Shape::Char => 0,
+        Shape::Bool | Shape::Char | Shape::Nanoseconds => 0,
         Shape::Struct(fields) => all(flag::ANY, &mut fields.iter().map(|f| f.schema)),
         Shape::Enum { variants, .. } => all(0, &mut variants.iter().flat_map(|v| v.fields).map(|f| f.schema)),
         Shape::Option { item, .. } => all(0, &mut std::iter::once(*item)),

@@ -165,6 +165,8 @@ pub enum ShapeView<'a> {
     Bool,
     /// A Unicode scalar value.
     Char,
+    /// A number below 10^9.
+    Nanoseconds,
     /// Fields: see [`Node::fields`].
     Struct,
     /// A tag of `size` bytes at `offset`: see [`Node::variants`].
@@ -269,6 +271,7 @@ impl<'a> Node<'a> {
             Some(NodeKind::Unsigned | NodeKind::Signed) if self.has(flag::NONZERO) => ShapeView::NonZero,
             Some(NodeKind::Bool) => ShapeView::Bool,
             Some(NodeKind::Char) => ShapeView::Char,
+            Some(NodeKind::Nanoseconds) => ShapeView::Nanoseconds,
             Some(NodeKind::Struct) => ShapeView::Struct,
             Some(NodeKind::Enum) => ShapeView::Enum { offset: c, size: d },
             Some(NodeKind::Option) => ShapeView::Option {
@@ -392,6 +395,7 @@ impl<'a> Checker<'a> {
             ShapeView::String => ensure(n.size() == 24 && n.align() == 8, "string"),
             ShapeView::Bool => ensure(n.size() == 1, "bool"),
             ShapeView::Char => ensure(n.size() == 4, "char"),
+            ShapeView::Nanoseconds => ensure(n.size() == 4, "nanoseconds"),
             ShapeView::NonZero => ensure((1..=16).contains(&n.size()), "integer"),
             ShapeView::Any => Ok(()),
         }
@@ -497,7 +501,8 @@ fn flags_of(n: Node<'_>) -> u64 {
     let own = match n.shape() {
         ShapeView::Struct | ShapeView::Array { .. } | ShapeView::Any => flag::ANY,
         ShapeView::NonZero => flag::NONZERO,
-        ShapeView::Enum { .. } | ShapeView::Option { .. } | ShapeView::Bool | ShapeView::Char => 0,
+        ShapeView::Enum { .. } | ShapeView::Option { .. } | ShapeView::Bool => 0,
+        ShapeView::Char | ShapeView::Nanoseconds => 0,
         ShapeView::Lock { .. } => flag::LOCKS,
         ShapeView::String | ShapeView::Vec(_) | ShapeView::Box(_) | ShapeView::Map { .. } => flag::OWNS,
     };
