@@ -1,6 +1,7 @@
 //! Locks as a thread holds them: what guards and transactions stand on.
 
 use crate::cx::Cx;
+use crate::lock_words::TAKEN_OUT;
 use crate::transaction::Running;
 use aquifer_pool::granule::granule;
 use aquifer_pool::lock::{Patience, RawLock, Recovered};
@@ -41,7 +42,7 @@ impl<'a> Home<'a> {
         let granule = granule(address);
         // SAFETY: a lock in a pool is lent by a guard or handle that keeps the pool open; elsewhere there is no window, and `offset` is `None`.
         match (granule.offset(address), unsafe { granule.pool() }) {
-            (Some(offset), Some(pool)) => Ok(Home { seat: pool.seat()?, offset }),
+            (Some(offset), Some(pool)) if lock.writer() != Some(TAKEN_OUT) => Ok(Home { seat: pool.seat()?, offset }),
             _ => Err(Error::Unsupported("locking what was taken out of its pool".into())),
         }
     }

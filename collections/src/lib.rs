@@ -31,6 +31,7 @@ pub mod info;
 pub mod iter;
 pub mod key;
 pub mod lock;
+mod lock_words;
 pub mod map;
 pub(crate) mod memory_view;
 pub mod named;

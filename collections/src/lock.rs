@@ -162,7 +162,9 @@ macro_rules! lock {
                 align: align_of::<Self>(),
                 shape: Shape::Lock { item: schema_of::<T>, offset: offset_of!(Guarded<T>, value) },
             };
-            const OWNED: usize = T::OWNED;
+            // At least 1, though a lock owns no block: who drops many values walks over those that seem to own some, and a lock must be
+            // forgotten by whoever still names it (`Inner::retire_lock`).
+            const OWNED: usize = if T::OWNED > 0 { T::OWNED } else { 1 };
 
             #[inline(always)]
             unsafe fn access<'a>(p: *mut Self, cx: Cx) -> &'a mut Place<Self> {
@@ -185,7 +187,7 @@ macro_rules! lock {
             unsafe fn discard(p: *const Self, cx: Cx) {
                 // SAFETY: the caller's contract, for the value as for the lock around it.
                 unsafe {
-                    transaction::release_locks_within(cx.log(), p.cast(), size_of::<Self>());
+                    transaction::release_locks_at(cx.log(), p.cast(), size_of::<Self>());
                     T::discard((*p).0.value.get(), cx);
                 }
             }

@@ -84,6 +84,7 @@ impl<T: Relocatable<Kind = InPlace>> Place<Option<T>> {
         // SAFETY: a place is exclusively ours, and its log's guard is alive on this thread. The value is copied out, saved, and overwritten
         // within one operation, so that it has one owner at any time.
         unsafe {
+            crate::transaction::release_locks_at(cx.log(), p.cast(), size_of::<Option<T>>());
             let value = std::ptr::from_ref((*p).as_ref()?).cast::<MaybeUninit<T>>().read();
             let log = cx.log();
             let op = log.begin();

@@ -103,6 +103,7 @@ impl<T: Relocatable> Place<T> {
             let mut new = MaybeUninit::<T>::uninit();
             T::emplace(source, new.as_mut_ptr(), cx)?;
             log.reserve(size_of::<T>().div_ceil(8) as u32)?;
+            crate::transaction::release_locks_at(log, p.cast(), size_of::<T>());
             let old = std::ptr::read(p.cast_const().cast::<MaybeUninit<T>>());
             log.save(p.cast(), size_of::<T>());
             std::ptr::copy_nonoverlapping(new.as_ptr(), p, 1);
@@ -134,7 +135,7 @@ pub unsafe fn set<T: Relocatable + Emplace<S>, S>(p: *mut T, source: S, cx: Cx) 
         let op = log.begin();
         let mut new = MaybeUninit::<T>::uninit();
         T::emplace(source, new.as_mut_ptr(), cx)?;
-        crate::transaction::release_locks_within(log, p.cast(), size_of::<T>());
+        crate::transaction::release_locks_at(log, p.cast(), size_of::<T>());
         log.reserve(size_of::<T>().div_ceil(8) as u32 + 2 * T::OWNED as u32)?;
         log.save(p.cast(), size_of::<T>());
         T::discard(p, cx);

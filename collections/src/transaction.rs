@@ -188,6 +188,7 @@ impl Running {
         }
     }
 
+    #[cold]
     fn unlock_within(&self, offset: u64, len: u64) {
         let here = |k: &Kept| k.offset.wrapping_sub(offset) < len;
         let mut kept = self.kept.borrow_mut();
@@ -196,20 +197,20 @@ impl Running {
     }
 }
 
-/// To be called before values that may hold locks are moved or freed by who has them exclusively: locks in these bytes, which a transaction
-/// on this log's seat keeps, are given back. Nobody else can reach them: whatever makes the access exclusive is kept too.
+/// To be called before values that may hold locks are moved or freed by who has them exclusively: locks in these bytes (offset and length),
+/// which a transaction on this log's seat keeps, are given back. Nobody else can reach them: whatever makes the access exclusive is kept too.
 #[inline(always)]
-pub(crate) fn release_locks_within(log: &LogCx, at: *const u8, len: usize) {
+pub(crate) fn release_locks_in(log: &LogCx, bytes: impl FnOnce() -> (u64, usize)) {
     if let Some(running) = Running::on(log.seat()) {
-        release_cold(running, at, len);
+        let (offset, len) = bytes();
+        running.unlock_within(offset, len as u64);
     }
 }
 
-#[cold]
-fn release_cold(running: &Running, at: *const u8, len: usize) {
-    if let Some(offset) = running.seat().pool().offset_of(at) {
-        running.unlock_within(offset, len as u64);
-    }
+/// The same for bytes at an address; nothing when that is not in the pool.
+#[inline(always)]
+pub(crate) fn release_locks_at(log: &LogCx, at: *const u8, len: usize) {
+    release_locks_in(log, || log.pool().offset_of(at).map_or((0, 0), |offset| (offset, len)));
 }
 
 /// Whether the seat's transaction keeps a lock whose guards are gone.

@@ -15,6 +15,7 @@ use crate::map::ShMap;
 use crate::place::Place;
 use crate::relocatable::{Emplace, Relocatable};
 use crate::schema::Schema;
+use crate::transaction::release_locks_in;
 use crate::set::ShSet;
 use aquifer_pool::log::{LogCx, Op};
 use aquifer_pool::{Error, Result};
@@ -190,6 +191,15 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         ShHash::hash(key, ptr::seed(self.header))
     }
 
+    /// Before entries are moved or dropped: see [`release_locks_in`].
+    #[inline(always)]
+    fn release_locks(&self) {
+        release_locks_in(self.log, || {
+            let buckets = (self.header.mask.load(Ordering::Relaxed) as usize).saturating_add(1);
+            (self.header.table.load(Ordering::Relaxed), buckets.saturating_mul(size_of::<Slot<K, V>>()))
+        });
+    }
+
     // ---- room
 
     /// Room for `more` entries.
@@ -212,6 +222,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     fn rebuild(&self, least: usize) -> Result<()> {
         let buckets = table::buckets_for(least).ok_or_else(|| too_large::<K, V>(least))?;
         let bytes = table::bytes::<K, V>(buckets).ok_or_else(|| too_large::<K, V>(least))?;
+        self.release_locks();
         let (h, op) = (self.header, self.log.begin());
         let (offset, start) = mem::block(self.log, bytes, table::align::<K, V>())?;
         let new = Table::<K, V>::at(start, buckets - 1);
@@ -359,6 +370,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     where
         V: Emplace<B>,
     {
+        self.release_locks();
         // SAFETY: a full slot.
         let old = unsafe { &raw mut (*table.slot(index)).value };
         let mut private = MaybeUninit::<V>::uninit();
@@ -407,6 +419,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     }
 
     fn remove_at(&self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
+        self.release_locks();
         let op = self.log.begin();
         self.vacate(table, index);
         // SAFETY: the slot's entry was unlinked just above; its bytes stay while the map is borrowed for `'a`.
@@ -437,6 +450,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             if keep(key, value) {
                 continue;
             }
+            self.release_locks();
             let op = self.log.begin();
             self.vacate(table, table.index_of(slot));
             // SAFETY: unlinked just above; not used again.

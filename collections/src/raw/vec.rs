@@ -5,6 +5,7 @@ use super::ptr;
 use crate::cx::Cx;
 use crate::place::Place;
 use crate::relocatable::{Emplace, Relocatable};
+use crate::transaction::release_locks_in;
 use crate::vec::ShVec;
 use aquifer_pool::log::{Kind, LogCx, RecordView};
 use aquifer_pool::shift::{Direction, shift};
@@ -107,6 +108,12 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         len
     }
 
+    /// Before elements are moved or dropped: see [`release_locks_in`].
+    #[inline(always)]
+    fn release_locks(&self) {
+        release_locks_in(self.log, || (self.header.ptr.load(Relaxed), self.len() * size_of::<T>()));
+    }
+
     // ---- room
 
     /// Room for `more` elements beyond the length; grows by half at least, so that pushing costs the same on average.
@@ -141,6 +148,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         }
         let (new, to) = mem::block(self.log, bytes, align_of::<T>())?;
         let len = self.len();
+        self.release_locks();
         // SAFETY: `len` elements are in the old block, and fit the new one (callers ask for no less); the blocks differ.
         unsafe { std::ptr::copy_nonoverlapping(self.at(len).cast_const(), to.cast::<T>(), len) };
         mem::change(self.log, &h.ptr, new);
@@ -215,6 +223,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         // SAFETY: room for one value; an operation is open, and undone on `Err`.
         unsafe { T::emplace(source, value.as_mut_ptr(), self.cx)? };
         let first = self.at(len + 1);
+        self.release_locks();
         // SAFETY: slots `index..=len` are within the capacity and exclusively ours; the spare one is saved if it may matter; slot
         // `index` is copied to its neighbour before it is overwritten, and the undo of the shift copies it back.
         unsafe {
@@ -254,6 +263,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
             // SAFETY: unlinked by the new length; plain data is copied out.
             return Some(unsafe { T::taken(slot, self.cx) });
         }
+        self.release_locks();
         let op = self.log.begin();
         mem::change(self.log, &self.header.len, last as u64);
         // SAFETY: unlinked by the new length; its bytes stay, since the vector is borrowed for `'a`.
@@ -263,6 +273,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     pub(crate) fn remove(&self, index: usize) -> T::Taken<'a> {
         let last = self.check(index) - 1;
         let first = self.at(last + 1);
+        self.release_locks();
         let op = self.log.begin();
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: slots `index..=last` are elements, exclusively ours. The removed one is saved before it is overwritten; the last slot,
@@ -284,6 +295,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
 
     pub(crate) fn swap_remove(&self, index: usize) -> T::Taken<'a> {
         let last = self.check(index) - 1;
+        self.release_locks();
         let op = self.log.begin();
         self.exchange(index, last);
         mem::change(self.log, &self.header.len, last as u64);
@@ -296,6 +308,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         if a == b {
             return;
         }
+        self.release_locks();
         let first = self.at(a.max(b) + 1);
         // SAFETY: both are elements, exclusively ours, and differ; both are saved first.
         unsafe {
@@ -321,6 +334,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         if len >= old {
             return;
         }
+        self.release_locks();
         let op = self.log.begin();
         let before = self.log.len();
         if T::OWNED > 0 {
@@ -349,6 +363,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         if T::OWNED == 0 || !self.log.is_open() {
             return self.truncate(0);
         }
+        self.release_locks();
         let h = self.header;
         let op = self.log.begin();
         // SAFETY: the header's words are cleared just below, in the same operation.
@@ -368,6 +383,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         if len == 0 {
             return Ok(());
         }
+        self.release_locks();
         let op = self.log.begin();
         let cap = if size_of::<T>() == 0 { len } else { h.cap() };
         let (new, to) = match size_of::<T>() {

@@ -1,0 +1,67 @@
+//! Memory by hand: handles, offsets, and what is refused.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use aquifer::{Error, Handle, Pool, ShMutex, ShVec, Shared};
+use std::alloc::Layout;
+
+fn pool() -> Pool {
+    Pool::options().private().unwrap()
+}
+
+#[test]
+fn a_block_is_allocated_resolved_and_freed_once() {
+    let pool = pool();
+    let handle = pool.alloc(Layout::new::<[u64; 4]>()).unwrap();
+    let again = Handle::from_bits(handle.to_bits()).unwrap();
+    assert_eq!(pool.resolve_handle(again).unwrap(), pool.resolve_handle(handle).unwrap());
+    let shared: Shared<[u64; 4]> = pool.shared(handle).unwrap();
+    let at = pool.resolve(shared).unwrap();
+    // SAFETY: a fresh block of that size, which only this test knows.
+    unsafe {
+        at.write([1, 2, 3, 4]);
+        assert_eq!(*pool.resolve(shared).unwrap(), [1, 2, 3, 4]);
+    }
+    assert!(pool.check().unwrap().leaked_bytes >= 32, "nobody refers to it");
+    pool.free(handle).unwrap();
+    assert!(matches!(pool.free(handle), Err(Error::BadBlock { .. })));
+    assert!(matches!(pool.resolve(shared), Err(Error::BadBlock { .. })));
+    assert!(pool.check().unwrap().is_clean());
+}
+
+#[test]
+fn what_is_no_block_of_this_pool_is_refused() {
+    let (one, other) = (pool(), pool());
+    let handle = one.alloc(Layout::new::<u64>()).unwrap();
+    assert!(matches!(other.resolve_handle(handle), Err(Error::OtherPool)));
+    assert!(matches!(other.free(handle), Err(Error::OtherPool)));
+    for bits in [handle.to_bits() + 1, handle.to_bits() + (1 << 40), handle.to_bits() & !((1 << 48) - 1)] {
+        let bad = Handle::from_bits(bits).unwrap();
+        assert!(matches!(one.resolve_handle(bad), Err(Error::BadBlock { .. })), "{bad:?}");
+        assert!(one.free(bad).is_err());
+    }
+    assert!(matches!(one.shared::<[u64; 4096]>(handle), Err(Error::BadBlock { .. })), "too small");
+    one.free(handle).unwrap();
+}
+
+#[test]
+fn offsets_live_in_collections() {
+    let pool = pool();
+    let list = pool.named::<ShMutex<ShVec<Option<Shared<u64>>>>>("list").unwrap();
+    let shared = pool.shared::<u64>(pool.alloc(Layout::new::<u64>()).unwrap()).unwrap();
+    list.lock().unwrap().extend([Some(shared), None]).unwrap();
+    assert_eq!(**list.lock().unwrap(), [Some(shared), None]);
+}
+
+#[test]
+fn a_rolled_back_transaction_takes_blocks_back() {
+    let pool = pool();
+    let (mut handle, before) = (None, pool.stats().used);
+    let result = pool.transaction(|_| {
+        handle = Some(pool.alloc(Layout::new::<[u64; 1000]>())?);
+        Err::<(), _>(Error::abort("no"))
+    });
+    assert!(result.is_err());
+    assert_eq!(pool.stats().used, before);
+    assert!(pool.resolve_handle(handle.unwrap()).is_err());
+}
