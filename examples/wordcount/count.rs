@@ -1,4 +1,6 @@
 //! The shared object, and how a piece of text is counted into it.
+//!
+//! For each word: how often it occurs, and in which pieces of the text.
 
 use aquifer::{Error, Named, Pool, Relocatable, ShMap, ShMutex, ShString, ShVec};
 use std::collections::HashMap;
@@ -14,7 +16,33 @@ const SHARDS: usize = 16;
 pub struct Shard {
     /// Bit i: the words of piece i that belong here are counted.
     counted: ShVec<u64>,
-    words: ShMap<ShString, u64>,
+    words: ShMap<ShString, Word>,
+}
+
+/// What is known of one word.
+#[derive(Relocatable)]
+#[repr(C)]
+pub struct Word {
+    count: u64,
+    pieces: ShVec<u32>,
+}
+
+/// The same in private memory.
+#[derive(Default, PartialEq)]
+pub struct Occurrences {
+    pub count: u64,
+    pub pieces: Vec<u32>,
+}
+
+/// Counts one piece in private memory.
+pub fn count_privately<'t>(counts: &mut HashMap<&'t str, Occurrences>, piece: u32, text: &'t str) {
+    words(text, |w| {
+        let word = counts.entry(w).or_default();
+        word.count += 1;
+        if word.pieces.last() != Some(&piece) {
+            word.pieces.push(piece);
+        }
+    });
 }
 
 /// All that the processes share.
@@ -83,7 +111,12 @@ impl Job {
                 let shard = shard.fields_mut();
                 shard.counted[piece as usize / 64] |= 1 << (piece % 64);
                 for (word, n) in part {
-                    *shard.words.entry(*word).or_insert(0)? += n;
+                    let word = shard
+                        .words
+                        .entry(*word)
+                        .or_insert_with(|| WordNew { count: 0, pieces: ShVec::new() })?;
+                    *word.count_mut() += n;
+                    word.pieces_mut().push(piece as u32)?;
                 }
                 Ok(())
             })?;
@@ -107,11 +140,15 @@ impl Job {
         (self.shared.moved.load(Relaxed), self.shared.least_moved.load(Relaxed))
     }
 
-    /// All counts, copied out.
-    pub fn counts(&self) -> Result<HashMap<String, u64>, Error> {
+    /// All words, copied out; pieces in order.
+    pub fn counts(&self) -> Result<HashMap<String, Occurrences>, Error> {
         let mut all = HashMap::new();
         for shard in &self.shared.shards {
-            all.extend(shard.lock()?.words.iter().map(|(w, n)| (w.to_string(), *n)));
+            for (text, word) in &shard.lock()?.words {
+                let mut pieces = word.pieces.to_vec();
+                pieces.sort_unstable();
+                all.insert(text.to_string(), Occurrences { count: word.count, pieces });
+            }
         }
         Ok(all)
     }

@@ -8,6 +8,7 @@ mod workers;
 
 use aquifer::{Error, Pool, parse_size};
 use clap::Parser;
+use count::Occurrences;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -79,7 +80,12 @@ fn run(mut arguments: Arguments) -> Result<bool, Box<dyn std::error::Error>> {
 
     let (expected, theirs) = count_alone(&text, arguments.repeat);
     let identical = report(&pool, &job, &expected)?;
-    println!("time {:.3} s with {} processes, {:.3} s with one HashMap", ours.as_secs_f64(), arguments.processes, theirs.as_secs_f64());
+    println!(
+        "time {:.3} s with {} processes, {:.3} s with one HashMap",
+        ours.as_secs_f64(),
+        arguments.processes,
+        theirs.as_secs_f64()
+    );
     if arguments.kill > 0 {
         println!("killed: {killed}");
     }
@@ -123,29 +129,37 @@ fn progress_bar(bytes: u64) -> ProgressBar {
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn count_alone(text: &text::Text, repeat: usize) -> (HashMap<&str, u64>, Duration) {
+fn count_alone(text: &text::Text, repeat: usize) -> (HashMap<&str, Occurrences>, Duration) {
     let begin = Instant::now();
     let mut counts = HashMap::new();
-    for _ in 0..repeat {
-        for piece in &text.pieces {
-            count::words(piece, |w| *counts.entry(w).or_insert(0) += 1);
-        }
+    for i in 0..text.pieces.len() * repeat {
+        count::count_privately(&mut counts, i as u32, &text.pieces[i % text.pieces.len()]);
     }
     (counts, begin.elapsed())
 }
 
-fn report(pool: &Pool, job: &count::Job, expected: &HashMap<&str, u64>) -> Result<bool, Error> {
+fn report(pool: &Pool, job: &count::Job, expected: &HashMap<&str, Occurrences>) -> Result<bool, Error> {
     let counted = job.counts()?;
-    let mut common: Vec<(&str, u64)> = counted.iter().map(|(w, n)| (w.as_str(), *n)).collect();
+    let mut common: Vec<(&str, u64)> =
+        counted.iter().map(|(text, word)| (text.as_str(), word.count)).collect();
     common.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     for (word, n) in common.iter().take(20) {
         println!("{n:>10}  {word}");
     }
     let info = pool.info();
     let (moved, least) = job.moves();
-    println!("{} different words; grown {}, moved {moved} (at least {least} in each process)", counted.len(), info.grown);
+    println!(
+        "{} different words, each with its count and the pieces it is in; grown {}, moved {moved} (at least {least} in each process)",
+        counted.len(),
+        info.grown
+    );
     let stats = pool.stats();
-    println!("pool of {} bytes, {:.1} % of it in use", info.length, 100.0 * stats.used as f64 / info.length as f64);
-    let same = counted.len() == expected.len() && expected.iter().all(|(w, n)| counted.get(*w) == Some(n));
+    println!(
+        "pool of {} bytes, {:.1} % of it in use",
+        info.length,
+        100.0 * stats.used as f64 / info.length as f64
+    );
+    let same = counted.len() == expected.len()
+        && expected.iter().all(|(text, word)| counted.get(*text) == Some(word));
     Ok(same)
 }

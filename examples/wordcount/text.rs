@@ -28,7 +28,7 @@ pub fn read(paths: &[PathBuf]) -> Text {
                     }
                     Ok(Err(_)) => {
                         binary += 1;
-                        if binary <= 10 {
+                        if binary <= 3 {
                             eprintln!("skipped, not UTF-8: {}", e.path().display());
                         }
                     }
@@ -39,8 +39,8 @@ pub fn read(paths: &[PathBuf]) -> Text {
             }
         }
     }
-    if binary > 10 {
-        eprintln!("skipped, not UTF-8: {} more", binary - 10);
+    if binary > 3 {
+        eprintln!("skipped, not UTF-8: {} more", binary - 3);
     }
     text
 }

@@ -13,7 +13,14 @@ pub struct Plan {
 }
 
 /// Runs the processes until everything is counted; returns how many were killed.
-pub fn run(plan: &Plan, pool: &Pool, job: &Job, text: &Text, pieces: usize, bar: &ProgressBar) -> Result<usize, Box<dyn std::error::Error>> {
+pub fn run(
+    plan: &Plan,
+    pool: &Pool,
+    job: &Job,
+    text: &Text,
+    pieces: usize,
+    bar: &ProgressBar,
+) -> Result<usize, Box<dyn std::error::Error>> {
     let start = || fork(|| work(pool, job, text));
     let mut children: Vec<i32> = (0..plan.processes).map(|_| start()).collect::<io::Result<_>>()?;
     let total = (pieces / text.pieces.len()) as u64 * text.bytes as u64;

@@ -22,7 +22,8 @@ pub struct Copy {
 impl Copy {
     pub fn of(source: &Path, path: PathBuf) -> std::io::Result<Copy> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        let mut copy = Copy { source: source.into(), path, file, seen: Vec::new(), buffer: Vec::new(), stale: true };
+        let mut copy =
+            Copy { source: source.into(), path, file, seen: Vec::new(), buffer: Vec::new(), stale: true };
         copy.changed()?;
         Ok(copy)
     }

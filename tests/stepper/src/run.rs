@@ -46,7 +46,11 @@ pub fn main(arguments: Arguments) -> ExitCode {
         if !wanted || (arguments.quick && !scene.quick) {
             continue;
         }
-        let tally = step_through(&scene).unwrap_or_else(|e| Tally { broken: 1, first: Some(e.to_string()), ..Tally::default() });
+        let tally = step_through(&scene).unwrap_or_else(|e| Tally {
+            broken: 1,
+            first: Some(e.to_string()),
+            ..Tally::default()
+        });
         println!("{:40} {:>12} {:>8} {:>7}", scene.name, tally.instructions, tally.states, tally.broken);
         if let Some(first) = &tally.first {
             println!("    {first}");
@@ -66,7 +70,8 @@ struct Files {
 
 impl Files {
     fn new() -> Files {
-        let file = |what: &str| PathBuf::from(format!("/dev/shm/aquifer-stepper-{}-{what}", std::process::id()));
+        let file =
+            |what: &str| PathBuf::from(format!("/dev/shm/aquifer-stepper-{}-{what}", std::process::id()));
         Files { pool: file("pool"), copy: file("copy") }
     }
 }
@@ -80,7 +85,8 @@ impl Drop for Files {
 
 fn step_through(scene: &Scene) -> Result<Tally, Box<dyn Error>> {
     let files = Files::new();
-    let pool = Pool::options().size(0).growth(64 << 10, 64 << 10).window(64 << 20).create(files.pool.as_path())?;
+    let pool =
+        Pool::options().size(0).growth(64 << 10, 64 << 10).window(64 << 20).create(files.pool.as_path())?;
     (scene.setup)(&pool)?;
     let child = Traced::start(
         || {
@@ -111,7 +117,9 @@ fn step_through(scene: &Scene) -> Result<Tally, Box<dyn Error>> {
         loop {
             match child.step()? {
                 Step::Done => tally.instructions += 1,
-                Step::Lost(why) => return Err(format!("the child {why} after instruction {}", tally.instructions).into()),
+                Step::Lost(why) => {
+                    return Err(format!("the child {why} after instruction {}", tally.instructions).into());
+                }
                 Step::End => {
                     tally.judge_outcomes(&outcomes, scene.outcomes);
                     return Ok(tally);
@@ -133,8 +141,13 @@ impl Tally {
     /// The operation happened or not: from one outcome to the next, and never back.
     fn judge_outcomes(&mut self, outcomes: &[(String, u64)], allowed: usize) {
         if outcomes.len() != allowed {
-            let list: Vec<String> = outcomes.iter().map(|(s, i)| format!("from instruction {i}: {s}")).collect();
-            self.bad(format!("{} outcomes instead of {allowed}:\n    {}", outcomes.len(), list.join("\n    ")));
+            let list: Vec<String> =
+                outcomes.iter().map(|(s, i)| format!("from instruction {i}: {s}")).collect();
+            self.bad(format!(
+                "{} outcomes instead of {allowed}:\n    {}",
+                outcomes.len(),
+                list.join("\n    ")
+            ));
         }
     }
 }

@@ -128,7 +128,15 @@ fn prepare_words(pool: &Pool) -> Result<(), Error> {
 
 macro_rules! scene {
     ($name:literal, $setup:expr, $operation:expr, $observe:expr, $outcomes:expr, $quick:expr) => {
-        Scene { name: $name, quick: $quick, setup: $setup, prepare: sit, operation: $operation, observe: $observe, outcomes: $outcomes }
+        Scene {
+            name: $name,
+            quick: $quick,
+            setup: $setup,
+            prepare: sit,
+            operation: $operation,
+            observe: $observe,
+            outcomes: $outcomes,
+        }
     };
 }
 
@@ -142,8 +150,22 @@ pub fn all() -> Vec<Scene> {
 
 fn locks_and_names() -> Vec<Scene> {
     vec![
-        scene!("write lock and unlock", with_numbers, |p| p.named::<Numbers>("numbers")?.lock().map(drop), numbers, 1, true),
-        scene!("read lock and unlock", with_words, |p| p.named::<Words>("words")?.read().map(drop), words, 1, false),
+        scene!(
+            "write lock and unlock",
+            with_numbers,
+            |p| p.named::<Numbers>("numbers")?.lock().map(drop),
+            numbers,
+            1,
+            true
+        ),
+        scene!(
+            "read lock and unlock",
+            with_words,
+            |p| p.named::<Words>("words")?.read().map(drop),
+            words,
+            1,
+            false
+        ),
         Scene {
             name: "join and take a seat",
             quick: false,
@@ -153,38 +175,210 @@ fn locks_and_names() -> Vec<Scene> {
             observe: numbers,
             outcomes: 1,
         },
-        scene!("make a named object", with_numbers, |p| p.named::<Words>("words").map(drop), objects, 2, true),
+        scene!(
+            "make a named object",
+            with_numbers,
+            |p| p.named::<Words>("words").map(drop),
+            objects,
+            2,
+            true
+        ),
         scene!("remove a named object", with_words, |p| p.remove("words").map(drop), objects, 2, true),
     ]
 }
 
 fn vectors() -> Vec<Scene> {
     vec![
-        scene!("vec: push with room", with_numbers, |p| p.named::<Numbers>("numbers")?.lock()?.push(99), numbers, 2, true),
-        scene!("vec: push that grows", with_full_numbers, |p| p.named::<Numbers>("numbers")?.lock()?.push(99), numbers, 2, true),
-        scene!("vec: pop", with_numbers, |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| drop(g.pop())), numbers, 2, false),
-        scene!("vec: insert in the middle", with_numbers, |p| p.named::<Numbers>("numbers")?.lock()?.insert(2, 99), numbers, 2, true),
-        scene!("vec: remove from the middle", with_numbers, |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| drop(g.remove(2))), numbers, 2, true),
-        scene!("vec: clear", with_numbers, |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| g.clear()), numbers, 2, false),
-        scene!("vec of strings: push a long one", with_names, |p| p.named::<Names>("names")?.lock()?.push("yet another name that is far too long"), names, 2, true),
-        scene!("vec of strings: remove the first", with_names, |p| p.named::<Names>("names")?.lock().map(|mut g| drop(g.remove(1))), names, 2, true),
-        scene!("vec of strings: clear", with_names, |p| p.named::<Names>("names")?.lock().map(|mut g| g.clear()), names, 2, true),
-        scene!("string: grow to the heap", |p| { sit(p)?; p.named::<Text>("text")?.lock()?.push_str("short") }, |p| p.named::<Text>("text")?.lock()?.push_str(" and then so long that it needs a block"), text, 2, true),
-        scene!("transaction of four pushes", with_numbers, |p| p.named::<Numbers>("numbers")?.transaction(|n| { for i in 0..4 { n.push(i)?; } n.pop(); Ok(()) }), numbers, 2, true),
+        scene!(
+            "vec: push with room",
+            with_numbers,
+            |p| p.named::<Numbers>("numbers")?.lock()?.push(99),
+            numbers,
+            2,
+            true
+        ),
+        scene!(
+            "vec: push that grows",
+            with_full_numbers,
+            |p| p.named::<Numbers>("numbers")?.lock()?.push(99),
+            numbers,
+            2,
+            true
+        ),
+        scene!(
+            "vec: pop",
+            with_numbers,
+            |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| drop(g.pop())),
+            numbers,
+            2,
+            false
+        ),
+        scene!(
+            "vec: insert in the middle",
+            with_numbers,
+            |p| p.named::<Numbers>("numbers")?.lock()?.insert(2, 99),
+            numbers,
+            2,
+            true
+        ),
+        scene!(
+            "vec: remove from the middle",
+            with_numbers,
+            |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| drop(g.remove(2))),
+            numbers,
+            2,
+            true
+        ),
+        scene!(
+            "vec: clear",
+            with_numbers,
+            |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| g.clear()),
+            numbers,
+            2,
+            false
+        ),
+        scene!(
+            "vec of strings: push a long one",
+            with_names,
+            |p| p.named::<Names>("names")?.lock()?.push("yet another name that is far too long"),
+            names,
+            2,
+            true
+        ),
+        scene!(
+            "vec of strings: remove the first",
+            with_names,
+            |p| p.named::<Names>("names")?.lock().map(|mut g| drop(g.remove(1))),
+            names,
+            2,
+            true
+        ),
+        scene!(
+            "vec of strings: clear",
+            with_names,
+            |p| p.named::<Names>("names")?.lock().map(|mut g| g.clear()),
+            names,
+            2,
+            true
+        ),
+        scene!(
+            "string: grow to the heap",
+            |p| {
+                sit(p)?;
+                p.named::<Text>("text")?.lock()?.push_str("short")
+            },
+            |p| p.named::<Text>("text")?.lock()?.push_str(" and then so long that it needs a block"),
+            text,
+            2,
+            true
+        ),
+        scene!(
+            "transaction of four pushes",
+            with_numbers,
+            |p| p.named::<Numbers>("numbers")?.transaction(|n| {
+                for i in 0..4 {
+                    n.push(i)?;
+                }
+                n.pop();
+                Ok(())
+            }),
+            numbers,
+            2,
+            true
+        ),
     ]
 }
 
 fn maps() -> Vec<Scene> {
     vec![
-        scene!("map: insert new", |p| with_keys(3, p), |p| p.named::<Keys>("keys")?.lock()?.insert(99, 1).map(drop), keys, 2, true),
-        scene!("map: insert that rehashes", |p| with_keys(14, p), |p| p.named::<Keys>("keys")?.lock()?.insert(99, 1).map(drop), keys, 2, true),
-        scene!("map: overwrite", |p| with_keys(3, p), |p| p.named::<Keys>("keys")?.lock()?.insert(1, 99).map(drop), keys, 2, false),
-        scene!("map: remove", |p| with_keys(6, p), |p| p.named::<Keys>("keys")?.lock().map(|mut g| drop(g.remove(&1))), keys, 2, true),
-        scene!("set: insert", |p| { sit(p)?; p.named::<Ids>("ids")?.lock()?.insert(1).map(drop) }, |p| p.named::<Ids>("ids")?.lock()?.insert(2).map(drop), ids, 2, false),
-        Scene { name: "map of vecs: insert new", quick: true, setup: with_words, prepare: prepare_words, operation: |p| p.named::<Words>("words")?.write()?.insert("a new name that needs a block of its own", [7, 8, 9]).map(drop), observe: words, outcomes: 2 },
-        scene!("map of vecs: overwrite", with_words, |p| p.named::<Words>("words")?.write()?.insert("bolts", [7; 40]).map(drop), words, 2, true),
-        scene!("map of vecs: remove", with_words, |p| p.named::<Words>("words")?.write().map(|mut g| drop(g.remove("bolts"))), words, 2, true),
-        scene!("map of vecs: clear", with_words, |p| p.named::<Words>("words")?.write().map(|mut g| g.clear()), words, 2, true),
-        scene!("map of vecs: entry and push", with_words, |p| p.named::<Words>("words")?.write()?.entry("bolts").or_default()?.push(1), words, 2, false),
+        scene!(
+            "map: insert new",
+            |p| with_keys(3, p),
+            |p| p.named::<Keys>("keys")?.lock()?.insert(99, 1).map(drop),
+            keys,
+            2,
+            true
+        ),
+        scene!(
+            "map: insert that rehashes",
+            |p| with_keys(14, p),
+            |p| p.named::<Keys>("keys")?.lock()?.insert(99, 1).map(drop),
+            keys,
+            2,
+            true
+        ),
+        scene!(
+            "map: overwrite",
+            |p| with_keys(3, p),
+            |p| p.named::<Keys>("keys")?.lock()?.insert(1, 99).map(drop),
+            keys,
+            2,
+            false
+        ),
+        scene!(
+            "map: remove",
+            |p| with_keys(6, p),
+            |p| p.named::<Keys>("keys")?.lock().map(|mut g| drop(g.remove(&1))),
+            keys,
+            2,
+            true
+        ),
+        scene!(
+            "set: insert",
+            |p| {
+                sit(p)?;
+                p.named::<Ids>("ids")?.lock()?.insert(1).map(drop)
+            },
+            |p| p.named::<Ids>("ids")?.lock()?.insert(2).map(drop),
+            ids,
+            2,
+            false
+        ),
+        Scene {
+            name: "map of vecs: insert new",
+            quick: true,
+            setup: with_words,
+            prepare: prepare_words,
+            operation: |p| {
+                p.named::<Words>("words")?
+                    .write()?
+                    .insert("a new name that needs a block of its own", [7, 8, 9])
+                    .map(drop)
+            },
+            observe: words,
+            outcomes: 2,
+        },
+        scene!(
+            "map of vecs: overwrite",
+            with_words,
+            |p| p.named::<Words>("words")?.write()?.insert("bolts", [7; 40]).map(drop),
+            words,
+            2,
+            true
+        ),
+        scene!(
+            "map of vecs: remove",
+            with_words,
+            |p| p.named::<Words>("words")?.write().map(|mut g| drop(g.remove("bolts"))),
+            words,
+            2,
+            true
+        ),
+        scene!(
+            "map of vecs: clear",
+            with_words,
+            |p| p.named::<Words>("words")?.write().map(|mut g| g.clear()),
+            words,
+            2,
+            true
+        ),
+        scene!(
+            "map of vecs: entry and push",
+            with_words,
+            |p| p.named::<Words>("words")?.write()?.entry("bolts").or_default()?.push(1),
+            words,
+            2,
+            false
+        ),
     ]
 }

@@ -18,7 +18,11 @@ fn cargo() -> Command {
 fn stepper(arguments: &[&str]) -> (bool, String) {
     let out = cargo().arg("--").args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(text.contains("total"), "the stepper did not run to its end:\n{text}\n{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        text.contains("total"),
+        "the stepper did not run to its end:\n{text}\n{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     (out.status.success(), text)
 }
 
