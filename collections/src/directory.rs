@@ -20,8 +20,8 @@ use crate::lock::ShRwLock;
 use crate::map::ShMap;
 use crate::place::Place;
 use crate::pool_schemas;
-use crate::report::Report;
 use crate::relocatable::{InPlace, Kind, Relocatable};
+use crate::report::Report;
 use crate::schema::encode::{content_hash, encode};
 use crate::schema::show::{difference, expand};
 use crate::schema::view::View;
@@ -78,7 +78,11 @@ unsafe impl Relocatable for Directory {
         size: size_of::<Self>(),
         align: align_of::<Self>(),
         shape: Shape::Struct(&[
-            Field { name: "names", offset: offset_of!(Directory, names), schema: of::<ShMap<ShString, Entry>> },
+            Field {
+                name: "names",
+                offset: offset_of!(Directory, names),
+                schema: of::<ShMap<ShString, Entry>>,
+            },
             Field { name: "removed", offset: offset_of!(Directory, removed), schema: of::<ShVec<Entry>> },
             Field { name: "pins", offset: offset_of!(Directory, pins), schema: of::<ShMap<Pin, ()>> },
             Field { name: "schemas", offset: offset_of!(Directory, schemas), schema: of::<ShMap<u64, u64>> },
@@ -122,7 +126,7 @@ pub(crate) fn find(pool: &Inner) -> Result<Option<&ShRwLock<Directory>>> {
     if offset == 0 {
         return Ok(None);
     }
-    if offset % BLOCK as u64 != 0 {
+    if !offset.is_multiple_of(BLOCK as u64) {
         return Err(Error::Damaged(format!("the directory at {offset:#x} is not aligned")));
     }
     let at = pool.at(offset, BLOCK as u64)?.cast::<ShRwLock<Directory>>();
@@ -268,7 +272,8 @@ pub(crate) fn check_type<T: Relocatable>(pool: &Inner, name: &str, entry: &Entry
     let blob = encode(T::SCHEMA);
     if stored.bytes() != blob {
         let wanted = View::checked_before(&blob);
-        let difference = difference(stored.root(), wanted.root()).unwrap_or_else(|| "they are written differently".into());
+        let difference =
+            difference(stored.root(), wanted.root()).unwrap_or_else(|| "they are written differently".into());
         return Err(Error::SchemaMismatch {
             name: name.into(),
             stored: expand(stored.root()),
@@ -285,7 +290,9 @@ pub(crate) fn check_type<T: Relocatable>(pool: &Inner, name: &str, entry: &Entry
 /// `Damaged` when its block does not hold one.
 pub(crate) fn value<T: Relocatable>(pool: &Inner, name: &str, entry: &Entry) -> Result<*const T> {
     let size = size_of::<T>() as u64;
-    if entry[1] % align_of::<T>() as u64 != 0 || aquifer_alloc::block_size(pool, entry[1]).is_none_or(|s| s < size) {
+    if !entry[1].is_multiple_of(align_of::<T>() as u64)
+        || aquifer_alloc::block_size(pool, entry[1]).is_none_or(|s| s < size)
+    {
         return Err(Error::Damaged(format!("`{name}` has no block of its size at {:#x}", entry[1])));
     }
     Ok(pool.at(entry[1], size)?.cast_const().cast())
@@ -294,7 +301,12 @@ pub(crate) fn value<T: Relocatable>(pool: &Inner, name: &str, entry: &Entry) -> 
 /// Checks the pool from the directory on, which is held for reading meanwhile.
 pub(crate) fn check(pool: &Inner) -> Result<Report> {
     let report = read(pool, |d| {
-        let root = |name: String, entry: &Entry| Root { name, offset: entry[1], schema: RootSchema::Blob(entry[2]), owns_block: true };
+        let root = |name: String, entry: &Entry| Root {
+            name,
+            offset: entry[1],
+            schema: RootSchema::Blob(entry[2]),
+            owns_block: true,
+        };
         let mut roots = vec![Root {
             name: "(directory)".into(),
             offset: pool.header().directory.load(Ordering::Acquire),

@@ -138,11 +138,12 @@ impl Pool {
 
     fn block(&self, offset: u64, size: usize, align: usize) -> Result<NonNull<u8>> {
         let bad = |why| Error::BadBlock { offset, why };
-        let has = aquifer_alloc::block_size(self.inner(), offset).ok_or_else(|| bad("no allocated block begins there"))?;
+        let has = aquifer_alloc::block_size(self.inner(), offset)
+            .ok_or_else(|| bad("no allocated block begins there"))?;
         if has < size as u64 {
             return Err(bad("the block is smaller than the type"));
         }
-        if offset % align as u64 != 0 {
+        if !offset.is_multiple_of(align as u64) {
             return Err(bad("the block is not aligned for the type"));
         }
         NonNull::new(self.inner().at(offset, size as u64)?).ok_or_else(|| bad("it is null"))

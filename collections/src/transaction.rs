@@ -81,9 +81,16 @@ impl Running {
     }
 
     /// Locks for writing, or gives a lock again whose guard was dropped.
-    pub(crate) fn take_for_writing(&self, lock: &RawLock, offset: u64, patience: Patience) -> Result<(usize, Recovered)> {
+    pub(crate) fn take_for_writing(
+        &self,
+        lock: &RawLock,
+        offset: u64,
+        patience: Patience,
+    ) -> Result<(usize, Recovered)> {
         if let Some(kept) = self.kept.borrow_mut().iter_mut().find(|k| k.offset == offset) {
-            let How::Write(held) = kept.how else { return Err(Error::WouldDeadlock("the transaction reads the lock already")) };
+            let How::Write(held) = kept.how else {
+                return Err(Error::WouldDeadlock("the transaction reads the lock already"));
+            };
             if kept.guards != 0 || kept.lent != 0 {
                 return Err(Error::WouldDeadlock("the transaction uses the lock already"));
             }
@@ -96,8 +103,15 @@ impl Running {
     }
 
     /// Locks for reading and gives the mark; none when the lock is held for writing already.
-    pub(crate) fn take_for_reading(&self, lock: &RawLock, offset: u64, patience: Patience) -> Result<Option<usize>> {
-        if let Some(kept) = self.kept.borrow_mut().iter_mut().find(|k| k.offset == offset && matches!(k.how, How::Write(_))) {
+    pub(crate) fn take_for_reading(
+        &self,
+        lock: &RawLock,
+        offset: u64,
+        patience: Patience,
+    ) -> Result<Option<usize>> {
+        if let Some(kept) =
+            self.kept.borrow_mut().iter_mut().find(|k| k.offset == offset && matches!(k.how, How::Write(_)))
+        {
             if kept.guards < 0 || kept.lent < 0 {
                 return Err(Error::WouldDeadlock("the transaction uses the lock already"));
             }
@@ -108,22 +122,32 @@ impl Running {
     }
 
     /// Waits only for a lock behind all others that this thread holds, or for the first of the transaction.
-    fn in_order<R>(&self, offset: u64, patience: Patience, take: impl FnOnce(Patience) -> Result<R>) -> Result<R> {
+    fn in_order<R>(
+        &self,
+        offset: u64,
+        patience: Patience,
+        take: impl FnOnce(Patience) -> Result<R>,
+    ) -> Result<R> {
         let seat = self.seat().seat();
-        let behind = || seat.held.iter().chain(&seat.marks.0).all(|w| w.load(Ordering::Relaxed) & !1 < offset);
+        let behind =
+            || seat.held.iter().chain(&seat.marks.0).all(|w| w.load(Ordering::Relaxed) & !1 < offset);
         let first = !self.begun.replace(true);
         if first || patience != Patience::Forever || behind() {
             return take(patience);
         }
         take(Patience::Try).map_err(|e| match e {
-            Error::WouldBlock(_) => Error::WouldDeadlock("another thread holds a lock that the transaction should have taken earlier"),
+            Error::WouldBlock(_) => Error::WouldDeadlock(
+                "another thread holds a lock that the transaction should have taken earlier",
+            ),
             e => e,
         })
     }
 
     /// A guard was dropped: the lock stays, and may be had again.
     pub(crate) fn give_back(&self, offset: u64) {
-        if let Some(kept) = self.kept.borrow_mut().iter_mut().find(|k| k.offset == offset && matches!(k.how, How::Write(_))) {
+        if let Some(kept) =
+            self.kept.borrow_mut().iter_mut().find(|k| k.offset == offset && matches!(k.how, How::Write(_)))
+        {
             kept.guards = if kept.guards > 0 { kept.guards - 1 } else { 0 };
         }
     }
@@ -215,7 +239,8 @@ pub(crate) fn release_locks_at(log: &LogCx, at: *const u8, len: usize) {
 
 /// Whether the seat's transaction keeps a lock whose guards are gone.
 pub(crate) fn keeps(seat: &SeatCtx, lock: &RawLock) -> bool {
-    Running::on(seat).is_some_and(|r| r.kept.borrow().iter().any(|k| std::ptr::eq(k.lock, lock) && k.guards == 0))
+    Running::on(seat)
+        .is_some_and(|r| r.kept.borrow().iter().any(|k| std::ptr::eq(k.lock, lock) && k.guards == 0))
 }
 
 /// The transaction that runs on a seat, from its begin to its end.
@@ -259,7 +284,9 @@ impl<'s> Session<'s> {
 
 #[cold]
 fn taken_has_left() -> ! {
-    eprintln!("aquifer: a value taken inside a transaction has left it; the process ends, so that the transaction is undone");
+    eprintln!(
+        "aquifer: a value taken inside a transaction has left it; the process ends, so that the transaction is undone"
+    );
     std::process::abort();
 }
 
@@ -280,7 +307,10 @@ impl Drop for Doom<'_> {
 }
 
 /// Runs `f` in the seat's transaction, or in a new one.
-pub(crate) fn run<R, E: From<Error>>(seat: &SeatCtx, f: impl FnOnce(&Running) -> Result<R, E>) -> Result<R, E> {
+pub(crate) fn run<R, E: From<Error>>(
+    seat: &SeatCtx,
+    f: impl FnOnce(&Running) -> Result<R, E>,
+) -> Result<R, E> {
     if let Some(outer) = Running::on(seat) {
         let doom = Doom(outer);
         let result = f(outer)?;
@@ -289,7 +319,13 @@ pub(crate) fn run<R, E: From<Error>>(seat: &SeatCtx, f: impl FnOnce(&Running) ->
     }
     refuse_open_log(seat)?;
     LAST.set(LAST.get() + 1);
-    let running = Running { seat, number: LAST.get(), kept: RefCell::default(), begun: Cell::new(false), doomed: Cell::new(false) };
+    let running = Running {
+        seat,
+        number: LAST.get(),
+        kept: RefCell::default(),
+        begun: Cell::new(false),
+        doomed: Cell::new(false),
+    };
     let mut session = Session::begin(&running);
     let result = f(&running)?;
     if running.doomed.get() {
@@ -318,7 +354,12 @@ pub struct Tx<'t, 'env: 't> {
 
 impl<'t, 'env> Tx<'t, 'env> {
     pub(crate) fn new(running: &'t Running) -> Tx<'t, 'env> {
-        Tx { running, lent: RefCell::default(), _env: PhantomData, _thread: NotSend_GuardBelongsToItsThread::default() }
+        Tx {
+            running,
+            lent: RefCell::default(),
+            _env: PhantomData,
+            _thread: NotSend_GuardBelongsToItsThread::default(),
+        }
     }
 
     /// Locks for writing until the transaction ends.
@@ -326,6 +367,7 @@ impl<'t, 'env> Tx<'t, 'env> {
     /// # Errors
     /// `WouldDeadlock` when the transaction uses the lock already, or another thread holds it and it lies before one that this thread holds;
     /// `OtherPool`; those of [`ShRwLock::write`].
+    #[expect(clippy::mut_from_ref, reason = "each lock is lent once: asking for it again is an error")]
     pub fn write<T: Relocatable>(&'t self, lock: &'env ShRwLock<T>) -> Result<&'t mut T::Access> {
         self.exclusive(lock.raw())?;
         // SAFETY: the lock is held until the transaction ends, which is after `'t`; given out once, since it is lent now.
@@ -336,6 +378,7 @@ impl<'t, 'env> Tx<'t, 'env> {
     ///
     /// # Errors
     /// As [`write`](Self::write).
+    #[expect(clippy::mut_from_ref, reason = "each lock is lent once: asking for it again is an error")]
     pub fn lock<T: Relocatable>(&'t self, lock: &'env ShMutex<T>) -> Result<&'t mut T::Access> {
         self.exclusive(lock.raw())?;
         // SAFETY: as in `write`.

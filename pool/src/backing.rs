@@ -36,10 +36,14 @@ impl Backing {
     /// A backing on an open regular file.
     pub(crate) fn on_file(kind: Kind, name: &str, fd: OwnedFd) -> Result<Backing> {
         if let Some(system) = file::network(fd.as_fd()) {
-            return Err(Error::Unsupported(format!("`{name}` is on {system}, whose locks and memory do not reach other machines")));
+            return Err(Error::Unsupported(format!(
+                "`{name}` is on {system}, whose locks and memory do not reach other machines"
+            )));
         }
         match file::describe(fd.as_fd()) {
-            Ok(Ok((identity, ..))) => Ok(Backing { kind, name: name.into(), fd: Some(fd), identity, clean: AtomicBool::new(true) }),
+            Ok(Ok((identity, ..))) => {
+                Ok(Backing { kind, name: name.into(), fd: Some(fd), identity, clean: AtomicBool::new(true) })
+            }
             Ok(Err(why)) => Err(Error::NotAPool { name: name.into(), why: why.into() }),
             Err(e) => Err(Error::system("stat", name, e)),
         }
@@ -48,7 +52,13 @@ impl Backing {
     /// Private memory.
     pub(crate) fn private() -> Backing {
         let identity = Identity { device: 0, inode: 0 };
-        Backing { kind: Kind::Private, name: "private memory".into(), fd: None, identity, clean: AtomicBool::new(true) }
+        Backing {
+            kind: Kind::Private,
+            name: "private memory".into(),
+            fd: None,
+            identity,
+            clean: AtomicBool::new(true),
+        }
     }
 
     /// Notes the state of a file that is being opened.
@@ -74,7 +84,11 @@ impl Backing {
         let again = file::reopen(fd).map_err(|e| Error::system("open", &self.name, e))?;
         match file::describe(again.as_fd()) {
             Ok(Ok((identity, ..))) if identity == self.identity => Ok(Some(again)),
-            _ => Err(Error::system("open", &self.name, std::io::Error::other("its descriptor is another file now"))),
+            _ => Err(Error::system(
+                "open",
+                &self.name,
+                std::io::Error::other("its descriptor is another file now"),
+            )),
         }
     }
 
@@ -105,9 +119,11 @@ impl Backing {
             return Err(Error::FileSizeLimit { limit, wanted: to });
         }
         file::reserve(fd, from, to).map_err(|e| match e {
-            Errno::NOSPC | Errno::DQUOT | Errno::NOMEM => {
-                Error::OutOfMemory(format!("no room for {} more bytes where `{}` is kept", to - from, self.name))
-            }
+            Errno::NOSPC | Errno::DQUOT | Errno::NOMEM => Error::OutOfMemory(format!(
+                "no room for {} more bytes where `{}` is kept",
+                to - from,
+                self.name
+            )),
             Errno::FBIG => Error::TooLarge(to as usize, 1),
             e => Error::system("grow", &self.name, e),
         })

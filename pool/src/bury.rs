@@ -34,7 +34,7 @@ impl Inner {
             return None;
         }
         let offset = self.header().record_chunks[k].load(Ordering::Acquire);
-        if offset == 0 || offset % 64 != 0 {
+        if offset == 0 || !offset.is_multiple_of(64) {
             return None;
         }
         let size = size_of::<ProcessRecord>() as u64;
@@ -62,7 +62,10 @@ impl Inner {
 
     /// Who sits on a seat, for messages.
     pub fn holder(&self, seat: u32) -> Holder {
-        let process = self.record_of_seat(seat).and_then(|r| self.record_at(r)).map_or(0, |r| r.pid.load(Ordering::Relaxed));
+        let process = self
+            .record_of_seat(seat)
+            .and_then(|r| self.record_at(r))
+            .map_or(0, |r| r.pid.load(Ordering::Relaxed));
         let thread = self.seat_at(seat).map_or(0, |s| s.thread.load(Ordering::Relaxed));
         Holder { process, thread }
     }
@@ -91,7 +94,8 @@ impl Inner {
         }
         let no_fork = crate::fork::no_fork();
         let fd = self.backing.reopen().ok()??;
-        (ofd::try_lock(fd.as_fd(), record).ok()? && self.record_state(record) & LIVE != 0).then_some((fd, no_fork))
+        (ofd::try_lock(fd.as_fd(), record).ok()? && self.record_state(record) & LIVE != 0)
+            .then_some((fd, no_fork))
     }
 
     /// Settles the heap words that a dead seat left (pass 1 for all seats of its process), for those who wait for such a word, buriers too:
@@ -111,8 +115,9 @@ impl Inner {
     }
 
     fn seats_of(&self, record: u32) -> Result<Vec<OwnedSeat>> {
-        let own = |s: &u32| self.seat_at(*s).is_some_and(|x| x.record.load(Ordering::SeqCst) == record as u64 + 1);
-        (0..self.seat_count()).filter(own).map(|s| SeatCtx::new(self, s, 0, true)).collect()
+        let own =
+            |s: &u32| self.seat_at(*s).is_some_and(|x| x.record.load(Ordering::SeqCst) == record as u64 + 1);
+        (0..self.seat_count()).filter(own).map(|s| SeatCtx::on(self, s, true)).collect()
     }
 
     /// All passes for a record whose byte the caller has (or is giving up: leaving is burying oneself). False when it must be tried again later.
@@ -200,7 +205,9 @@ fn note_undone(seat: &SeatCtx) {
     let logs = seat.logs();
     for i in 0..HELD {
         match held_word(seat, i) {
-            Some(word) if logs[i].was_undone() || logs[LOG_BARE].was_undone() => protocol::note_undone(word, seat.number()),
+            Some(word) if logs[i].was_undone() || logs[LOG_BARE].was_undone() => {
+                protocol::note_undone(word, seat.number())
+            }
             // The guard was forgotten and its lock freed since: the old bytes it saved are nobody's now.
             None if seat.seat().held[i].load(Ordering::SeqCst) == 0 => logs[i].forget_old(),
             _ => {}
@@ -210,7 +217,7 @@ fn note_undone(seat: &SeatCtx) {
 
 fn held_word(seat: &SeatCtx, i: usize) -> Option<&AtomicU64> {
     let offset = seat.seat().held[i].load(Ordering::SeqCst);
-    if offset == 0 || offset % 8 != 0 {
+    if offset == 0 || !offset.is_multiple_of(8) {
         return None;
     }
     let p = seat.pool().at(offset, 8).ok()?;

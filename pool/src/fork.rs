@@ -94,7 +94,9 @@ pub fn no_fork() -> NoFork {
     loop {
         let (word, state) = gate(epoch);
         let entered = epoch << 32 | (state + 1);
-        if state & FORKING == 0 && GATE.compare_exchange(word, entered, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if state & FORKING == 0
+            && GATE.compare_exchange(word, entered, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
             return NoFork(epoch);
         }
         crate::sys::yield_now();
@@ -114,7 +116,9 @@ pub(crate) fn close_gate() {
     let epoch = epoch();
     loop {
         let (word, state) = gate(epoch);
-        if state == 0 && GATE.compare_exchange(word, epoch << 32 | FORKING, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if state == 0
+            && GATE.compare_exchange(word, epoch << 32 | FORKING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
             return;
         }
         crate::sys::yield_now();

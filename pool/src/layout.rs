@@ -178,7 +178,8 @@ const _: () = assert!(size_of::<Header>() <= PAGE as usize);
 const _: () = assert!(offset_of!(Header, checksum) == 96 && offset_of!(Header, length) == 104);
 const _: () = assert!(size_of::<ProcessRecord>() == 64);
 const _: () = assert!(size_of::<Record>() == 24 && size_of::<Log>() == 16 + LOG_INLINE * 24);
-const _: () = assert!(offset_of!(Seat, held) == 64 && offset_of!(Seat, marks) == 128 && offset_of!(Seat, heap) == 256);
+const _: () =
+    assert!(offset_of!(Seat, held) == 64 && offset_of!(Seat, marks) == 128 && offset_of!(Seat, heap) == 256);
 const _: () = assert!(size_of::<SeatHeap>() == 320);
 const _: () = assert!(offset_of!(Seat, logs) == 576 && size_of::<Seat>() == 4608);
 

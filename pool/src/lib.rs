@@ -12,7 +12,9 @@
 #![deny(unsafe_code)]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-compile_error!("aquifer needs 64-bit Linux: open-file-description locks, memfd, futexes and a large address space");
+compile_error!(
+    "aquifer needs 64-bit Linux: open-file-description locks, memfd, futexes and a large address space"
+);
 
 mod atomic;
 #[allow(unsafe_code)]

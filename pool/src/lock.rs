@@ -142,7 +142,9 @@ impl Floor<'_> {
         match refusal {
             Refusal::Deadlock => Error::WouldDeadlock("this thread holds the lock already"),
             Refusal::Full => full,
-            Refusal::Expired(seat) if self.patience == Patience::Try => Error::WouldBlock(self.seat.pool().holder(seat)),
+            Refusal::Expired(seat) if self.patience == Patience::Try => {
+                Error::WouldBlock(self.seat.pool().holder(seat))
+            }
             Refusal::Expired(seat) => Error::Timeout(self.seat.pool().holder(seat)),
             // No room for a larger window, or a damaged table of seats.
             Refusal::Unseen(seat) => match self.seat.pool().follow() {

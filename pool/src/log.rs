@@ -12,8 +12,8 @@
 //! after all of them.
 
 use crate::error::{Error, Result};
-use crate::plant::planted;
 use crate::layout::{LOG_INLINE, LOG_INNER, Log, PAGE, Record};
+use crate::plant::planted;
 use crate::raw::Inner;
 use crate::seat::SeatCtx;
 use crate::upper::Progress;
@@ -339,7 +339,9 @@ impl LogCx {
         let mut link = &self.log().chunk;
         loop {
             let records = chunk_records(first);
-            let chunk = self.chunk_at(link, records).unwrap_or_else(|| panic!("the pool is damaged: record {i} of a log is missing"));
+            let chunk = self
+                .chunk_at(link, records)
+                .unwrap_or_else(|| panic!("the pool is damaged: record {i} of a log is missing"));
             if i - first < records {
                 // SAFETY: `chunk_at` checked the chunk's whole length; its records begin behind its head.
                 let start = unsafe { chunk.byte_add(CHUNK_HEAD as usize) }.cast::<Record>();
@@ -355,7 +357,7 @@ impl LogCx {
 
     fn chunk_at(&self, link: &AtomicU64, records: u32) -> Option<*const AtomicU64> {
         let offset = link.load(Ordering::Relaxed);
-        if offset == 0 || offset % PAGE != 0 {
+        if offset == 0 || !offset.is_multiple_of(PAGE) {
             return None;
         }
         self.pool().at(offset, chunk_bytes(records)).ok().map(|p| p.cast_const().cast())
@@ -431,7 +433,13 @@ impl LogCx {
             let mut value = 0u64;
             // SAFETY: within the caller's bytes; copied as bytes, so that padding stays what it is.
             unsafe { std::ptr::copy_nonoverlapping(at.add(done), (&raw mut value).cast::<u8>(), size) };
-            self.push(RecordView { kind: Kind::Old, size: size as u8, aux: 0, offset: offset + done as u64, value });
+            self.push(RecordView {
+                kind: Kind::Old,
+                size: size as u8,
+                aux: 0,
+                offset: offset + done as u64,
+                value,
+            });
             done += size;
         }
     }
@@ -440,7 +448,8 @@ impl LogCx {
     #[inline(always)]
     pub fn save_word(&self, at: &AtomicU64) {
         let address = std::ptr::from_ref(at).cast::<u8>();
-        let offset = self.pool().offset_of(address).unwrap_or_else(|| panic!("saved word is not in the pool"));
+        let offset =
+            self.pool().offset_of(address).unwrap_or_else(|| panic!("saved word is not in the pool"));
         let value = at.load(Ordering::Relaxed);
         self.push(RecordView { kind: Kind::Old, size: 8, aux: 0, offset, value });
     }
@@ -580,7 +589,9 @@ impl LogCx {
     }
 
     fn join(&self, other: usize) {
-        let Some(other) = self.seat().logs().get(other).filter(|l| !l.carrying.get() && l.is_whole()) else { return };
+        let Some(other) = self.seat().logs().get(other).filter(|l| !l.carrying.get() && l.is_whole()) else {
+            return;
+        };
         if other.head() & COMMITTED == 0 {
             other.intents.set(u32::MAX);
             other.commit_from(0);
@@ -607,12 +618,16 @@ impl LogCx {
             Kind::Old => {
                 if let Ok(at) = self.pool().at(r.offset, r.size as u64) {
                     // SAFETY: in bounds by `at`; under a lock that the seat holds, or not linked in (contract of `save`).
-                    unsafe { std::ptr::copy_nonoverlapping((&raw const r.value).cast::<u8>(), at, r.size as usize) };
+                    unsafe {
+                        std::ptr::copy_nonoverlapping((&raw const r.value).cast::<u8>(), at, r.size as usize)
+                    };
                 }
             }
             Kind::OldBlock => self.copy_back(r),
             Kind::Alloc => self.pool().upper.undo(self, r),
-            Kind::AllocRun if !self.is_permanent(r.offset.saturating_mul(PAGE)) => self.pool().upper.undo(self, r),
+            Kind::AllocRun if !self.is_permanent(r.offset.saturating_mul(PAGE)) => {
+                self.pool().upper.undo(self, r)
+            }
             Kind::Shift => crate::shift::undo(self.pool(), r),
             _ => {}
         }
@@ -720,7 +735,9 @@ impl LogCx {
             return Err(Error::OtherPool);
         }
         if self.is_open() || other.state.get() != HOLD {
-            return Err(Error::TakenElsewhere("another value or loan of one of the two guards is still in use; use a transaction"));
+            return Err(Error::TakenElsewhere(
+                "another value or loan of one of the two guards is still in use; use a transaction",
+            ));
         }
         self.reserve(1)?;
         other.reserve(1)?;

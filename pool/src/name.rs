@@ -37,7 +37,8 @@ mod tests {
     #[test]
     fn a_leading_slash_makes_no_difference_and_bad_names_are_told_apart() {
         assert_eq!(path("a").ok(), path("/a").ok());
-        for (name, why) in [("", "empty"), ("/", "empty"), ("a/b", "slash"), ("..", "folder"), ("a\0", "NUL")] {
+        for (name, why) in [("", "empty"), ("/", "empty"), ("a/b", "slash"), ("..", "folder"), ("a\0", "NUL")]
+        {
             match path(name) {
                 Err(Error::BadName { why: w, .. }) => assert!(w.contains(why), "{name:?}: {w}"),
                 other => panic!("{name:?}: {other:?}"),

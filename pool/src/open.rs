@@ -244,7 +244,9 @@ fn refusal(what: &'static str, name: &str, e: Errno) -> Error {
     match e {
         Errno::NOENT => Error::NoSuchPool(name.into()),
         Errno::EXIST => Error::AlreadyExists(name.into()),
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::Permission { name: name.into(), what, cause: e.into() },
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => {
+            Error::Permission { name: name.into(), what, cause: e.into() }
+        }
         Errno::LOOP => Error::NotAPool { name: name.into(), why: "it is a symbolic link".into() },
         Errno::NXIO => Error::NotAPool { name: name.into(), why: "it is not a regular file".into() },
         Errno::ISDIR => Error::NotAPool { name: name.into(), why: "it is a directory".into() },
@@ -330,7 +332,9 @@ fn check_header(backing: &Backing) -> Result<u64> {
     }
     // The length once more, after the tables: others grow the pool meanwhile, and a table may be newer than the length read with it.
     let mut again = [0u8; offset_of!(Header, length) + 8];
-    let reread = file::read_start(fd.as_fd(), &mut again).map_err(|e| Error::system("read", &backing.name, e))? == again.len();
+    let reread = file::read_start(fd.as_fd(), &mut again)
+        .map_err(|e| Error::system("read", &backing.name, e))?
+        == again.len();
     let length = again.last_chunk().map_or(0, |l| u64::from_ne_bytes(*l));
     let found = backing.file_length()?;
     if got < page.len() || !reread {

@@ -105,8 +105,11 @@ impl Options {
     pub(crate) fn first_window(&self, length: u64) -> Result<u64> {
         let wanted = match (self.window, std::env::var("AQUIFER_WINDOW")) {
             (Some(bytes), _) => bytes,
-            (None, Ok(text)) => parse_size(&text)
-                .ok_or_else(|| Error::Unsupported(format!("AQUIFER_WINDOW={text}: not a number of bytes, nor with K, M, G or T")))?,
+            (None, Ok(text)) => parse_size(&text).ok_or_else(|| {
+                Error::Unsupported(format!(
+                    "AQUIFER_WINDOW={text}: not a number of bytes, nor with K, M, G or T"
+                ))
+            })?,
             (None, Err(_)) => WINDOW,
         };
         Ok(wanted.max(length).next_multiple_of(PAGE))

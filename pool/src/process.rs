@@ -2,7 +2,7 @@
 
 use crate::bury::BURYING;
 use crate::error::{Error, Result};
-use crate::layout::{LIVE, PAGE, RECORDS_FIRST, SEATS_FIRST, Seat, ProcessRecord};
+use crate::layout::{LIVE, PAGE, ProcessRecord, RECORDS_FIRST, SEATS_FIRST, Seat};
 use crate::raw::Inner;
 use crate::seat::{OwnedSeat, SeatCtx};
 use crate::sys::{liveness::Liveness, ofd};
@@ -46,7 +46,8 @@ impl Process {
     }
 
     pub(crate) fn is_own(&self, record: u32) -> bool {
-        self.record.load(Ordering::SeqCst) == record + 1 && self.epoch.load(Ordering::SeqCst) == crate::fork::epoch()
+        self.record.load(Ordering::SeqCst) == record + 1
+            && self.epoch.load(Ordering::SeqCst) == crate::fork::epoch()
     }
 }
 
@@ -81,7 +82,9 @@ impl Inner {
             // Private memory: nobody else can be in it, nor outlive us. A child of a fork has a copy, in which threads that it does not
             // have may hold locks: they are buried like the dead.
             if self.record_state(0) & LIVE != 0 && !self.finish(0) {
-                return Err(Error::OutOfMemory("what other threads had begun before the fork cannot be finished".into()));
+                return Err(Error::OutOfMemory(
+                    "what other threads had begun before the fork cannot be finished".into(),
+                ));
             }
             return self.enter(0, None, table, epoch);
         };
@@ -90,7 +93,8 @@ impl Inner {
             for wanted in [0, LIVE] {
                 let candidates = (0..self.record_count()).filter(|i| self.record_state(*i) & LIVE == wanted);
                 for index in candidates {
-                    let taken = ofd::try_lock(fd.as_fd(), index).map_err(|e| Error::system("lock", "process record", e))?;
+                    let taken = ofd::try_lock(fd.as_fd(), index)
+                        .map_err(|e| Error::system("lock", "process record", e))?;
                     if !taken {
                         continue;
                     }
@@ -111,7 +115,9 @@ impl Inner {
     }
 
     fn enter(&self, index: u32, alive: Option<Liveness>, table: &mut Table, epoch: u64) -> Result<()> {
-        let Some(r) = self.record_at(index) else { return Err(Error::Damaged(format!("process record {index} is missing"))) };
+        let Some(r) = self.record_at(index) else {
+            return Err(Error::Damaged(format!("process record {index} is missing")));
+        };
         r.pid.store(std::process::id(), Ordering::Relaxed);
         // Dead before: the record was never ours. After: whoever gets the byte buries us.
         let last = r.state.load(Ordering::SeqCst) & !(LIVE | BURYING);
@@ -144,7 +150,8 @@ impl Inner {
     fn rejoin(&self, epoch: u64) -> Result<()> {
         let p = &self.process;
         let old = p.claimed.load(Ordering::SeqCst);
-        if old != epoch && p.claimed.compare_exchange(old, epoch, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if old != epoch && p.claimed.compare_exchange(old, epoch, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
             // First in this child. The table may have been locked by a thread that a raw `clone` did not bring along.
             if p.table.is_locked() {
                 // SAFETY: no other thread of this child is past `claimed` before `epoch` is stored below, so nobody of it holds the lock.
@@ -178,7 +185,7 @@ impl Inner {
             return Ok(ctx.as_ptr());
         }
         let number = self.find_seat()?;
-        let ctx = SeatCtx::new(self, number, epoch, false)?;
+        let ctx = SeatCtx::on(self, number, false)?;
         ctx.seat().thread.store(crate::sys::thread_id(), Ordering::Relaxed);
         let at = ctx.as_ptr();
         table.seats.push((key, ctx));
@@ -207,7 +214,9 @@ impl Inner {
         let own = self.own_record()? as u64 + 1;
         (0..self.seat_count()).find(|s| {
             // Dead before: the seat is free. After: it belongs to our record, and is buried with it.
-            self.seat_at(*s).is_some_and(|s| s.record.compare_exchange(0, own, Ordering::SeqCst, Ordering::Relaxed).is_ok())
+            self.seat_at(*s).is_some_and(|s| {
+                s.record.compare_exchange(0, own, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+            })
         })
     }
 
@@ -226,13 +235,19 @@ impl Inner {
 
     /// Whoever takes the last free seat, or the last free record, makes more: who comes next could not, having no seat.
     fn add_chunks(&self, ctx: &SeatCtx) {
-        let free_seat = (0..self.seat_count()).any(|s| self.seat_at(s).is_some_and(|s| s.record.load(Ordering::Relaxed) == 0));
+        let free_seat = (0..self.seat_count())
+            .any(|s| self.seat_at(s).is_some_and(|s| s.record.load(Ordering::Relaxed) == 0));
         if !free_seat {
             self.add_chunk(ctx, &self.header().seat_chunks, SEATS_FIRST, size_of::<Seat>() as u64);
         }
         let free_record = (0..self.record_count()).any(|r| self.record_state(r) & LIVE == 0);
         if !free_record {
-            self.add_chunk(ctx, &self.header().record_chunks, RECORDS_FIRST, size_of::<ProcessRecord>() as u64);
+            self.add_chunk(
+                ctx,
+                &self.header().record_chunks,
+                RECORDS_FIRST,
+                size_of::<ProcessRecord>() as u64,
+            );
         }
     }
 
@@ -265,4 +280,3 @@ impl Inner {
         unsafe { self.process.table.raw().unlock() };
     }
 }
-

@@ -190,7 +190,9 @@ pub fn write(world: &impl World, word: &AtomicU64, offset: u64) -> Result<Writte
         return Err(Refusal::Deadlock);
     }
     let places = world.held();
-    let held = (0..places.len()).find(|h| places[*h].load(Ordering::Relaxed) == 0 && world.vacant(*h)).ok_or(Refusal::Full)?;
+    let held = (0..places.len())
+        .find(|h| places[*h].load(Ordering::Relaxed) == 0 && world.vacant(*h))
+        .ok_or(Refusal::Full)?;
     // Before the word: whoever buries us finds every lock that may name us. The CAS below keeps the order.
     places[held].store(offset, Ordering::Release);
     let taken = loop {
@@ -238,7 +240,9 @@ fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(),
                     if mark.load(Ordering::SeqCst) & !1 == offset {
                         return Err(Refusal::Expired(seat));
                     }
-                } else if m & 1 != 0 || mark.compare_exchange(m, m | 1, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                } else if m & 1 != 0
+                    || mark.compare_exchange(m, m | 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+                {
                     world.sleep(mark, m | 1);
                     if mark.load(Ordering::SeqCst) & !1 == offset {
                         world.ask(seat);
@@ -254,7 +258,9 @@ fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(),
 #[cold]
 fn give_up(world: &impl World, word: &AtomicU64, written: Written) {
     let mut w = word.load(Ordering::Relaxed);
-    while let Err(now) = word.compare_exchange(w, w & !LOW | written.flags, Ordering::SeqCst, Ordering::Relaxed) {
+    while let Err(now) =
+        word.compare_exchange(w, w & !LOW | written.flags, Ordering::SeqCst, Ordering::Relaxed)
+    {
         w = now;
     }
     if w & WAIT != 0 {
@@ -283,7 +289,11 @@ pub fn bury_word(world: &impl World, word: &AtomicU64, dead: u32) {
     while w & OWNER == dead as u64 + 1 {
         let freed = w & !LOW | w & UNDONE | RECOVERED;
         match word.compare_exchange(w, freed, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) => return if w & WAIT != 0 { world.wake(word) },
+            Ok(_) => {
+                return if w & WAIT != 0 {
+                    world.wake(word)
+                };
+            }
             Err(now) => w = now,
         }
     }

@@ -65,7 +65,9 @@ impl Inner {
     #[cold]
     fn at_slow(&self, offset: u64, len: u64) -> Result<*mut u8> {
         self.follow()?;
-        self.windows.resolve(offset, len).ok_or_else(|| Error::Damaged(format!("{len} bytes at {offset:#x} are outside of the pool")))
+        self.windows
+            .resolve(offset, len)
+            .ok_or_else(|| Error::Damaged(format!("{len} bytes at {offset:#x} are outside of the pool")))
     }
 
     /// Makes everything up to the published length usable, in a larger window if it must be.

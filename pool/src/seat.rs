@@ -16,7 +16,6 @@ pub struct SeatCtx {
     pool: *const Inner,
     seat: *const Seat,
     number: u32,
-    pub(crate) epoch: u64,
     /// How often this thread has read-locked the lock of each mark.
     pub(crate) nest: [Cell<u32>; MARKS],
     /// Offset of the lock last released while others waited: the next one to want it lets them pass.
@@ -58,8 +57,9 @@ impl Drop for OwnedSeat {
 
 impl SeatCtx {
     /// A context for seat `number`, which the caller has taken or is burying.
-    pub(crate) fn new(pool: &Inner, number: u32, epoch: u64, burying: bool) -> Result<OwnedSeat> {
-        let seat: *const Seat = pool.seat_at(number).ok_or_else(|| Error::Damaged(format!("seat {number} is missing")))?;
+    pub(crate) fn on(pool: &Inner, number: u32, burying: bool) -> Result<OwnedSeat> {
+        let seat: *const Seat =
+            pool.seat_at(number).ok_or_else(|| Error::Damaged(format!("seat {number} is missing")))?;
         let at = Box::into_raw(Box::<SeatCtx>::new_uninit()).cast::<SeatCtx>();
         let log = |i: usize| {
             // SAFETY: `seat` points to a whole seat: `seat_at` checked it.
@@ -69,7 +69,6 @@ impl SeatCtx {
             pool,
             seat,
             number,
-            epoch,
             nest: [const { Cell::new(0) }; MARKS],
             contended: Cell::new(0),
             logs: std::array::from_fn(log),
@@ -142,10 +141,12 @@ impl Inner {
             return None;
         }
         let offset = self.header().seat_chunks[k].load(Ordering::Acquire);
-        if offset == 0 || offset % 128 != 0 {
+        if offset == 0 || !offset.is_multiple_of(128) {
             return None;
         }
-        let p = self.at(offset.checked_add(i as u64 * size_of::<Seat>() as u64)?, size_of::<Seat>() as u64).ok()?;
+        let p = self
+            .at(offset.checked_add(i as u64 * size_of::<Seat>() as u64)?, size_of::<Seat>() as u64)
+            .ok()?;
         // SAFETY: in bounds by `at`, aligned as checked; all fields are atomics or padding.
         Some(unsafe { &*p.cast::<Seat>() })
     }
@@ -247,4 +248,3 @@ impl Drop for AtEnd {
         }
     }
 }
-

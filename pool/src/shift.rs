@@ -58,7 +58,11 @@ pub(crate) fn undo(pool: &Inner, r: RecordView) {
         let (from, to) = if up { (i + 1, i) } else { (i, i + 1) };
         // SAFETY: slots 0..=count are in bounds by `at` above; they were the dead operation's own.
         unsafe {
-            std::ptr::copy(slots.add((from * size) as usize).cast_const(), slots.add((to * size) as usize), size as usize);
+            std::ptr::copy(
+                slots.add((from * size) as usize).cast_const(),
+                slots.add((to * size) as usize),
+                size as usize,
+            );
         }
     }
 }

@@ -45,7 +45,11 @@ impl Windows {
             release(backing, w);
             return Err(e);
         }
-        Ok(Windows { base: AtomicPtr::new(w.start), limit: AtomicU64::new(length), list: Mutex::new(vec![w]) })
+        Ok(Windows {
+            base: AtomicPtr::new(w.start),
+            limit: AtomicU64::new(length),
+            list: Mutex::new(vec![w]),
+        })
     }
 
     /// Start of the largest window.
@@ -130,7 +134,10 @@ impl Inner {
             open_up(&self.backing, last, length)?;
         } else {
             if self.backing.kind == crate::backing::Kind::Private {
-                return Err(Error::OutOfMemory(format!("private memory cannot outgrow its window of {} bytes", last.len)));
+                return Err(Error::OutOfMemory(format!(
+                    "private memory cannot outgrow its window of {} bytes",
+                    last.len
+                )));
             }
             let wanted = length.max(2 * last.len).next_multiple_of(crate::layout::PAGE);
             list.push(map_ladder(&self.backing, wanted, length)?);
@@ -187,7 +194,8 @@ fn map_somewhere(backing: &Backing, size: u64) -> Result<Option<*mut u8>> {
     }
     for _ in 0..TRIES {
         let first = 1 + sys::random() as usize % (reach - span);
-        let free = (first..first + span).all(|g| granule(g << GRANULE_SHIFT).start.load(Ordering::SeqCst) == 0);
+        let free =
+            (first..first + span).all(|g| granule(g << GRANULE_SHIFT).start.load(Ordering::SeqCst) == 0);
         if !free {
             continue;
         }
@@ -234,7 +242,8 @@ fn release(_: &Backing, w: Window) {
 
 #[cfg(miri)]
 fn layout(size: u64) -> std::alloc::Layout {
-    std::alloc::Layout::from_size_align(size as usize, GRANULE as usize).unwrap_or(std::alloc::Layout::new::<u8>())
+    std::alloc::Layout::from_size_align(size as usize, GRANULE as usize)
+        .unwrap_or(std::alloc::Layout::new::<u8>())
 }
 
 /// Miri maps nothing: a window is an allocation, aligned to its granule.

@@ -32,7 +32,11 @@ pub(crate) fn nameless(folder: &Path) -> Result<OwnedFd, Errno> {
 
 /// A new file with a name, for file systems without nameless ones.
 pub(crate) fn create_new(path: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)
+    rustix::fs::open(
+        path,
+        OFlags::RDWR | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL,
+        Mode::RUSR | Mode::WUSR,
+    )
 }
 
 /// Marks a file as being made, for as long as this descriptor is open; false if somebody is removing it.

@@ -7,7 +7,8 @@ use std::time::Duration;
 #[cfg(not(miri))]
 pub fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     use rustix::thread::futex;
-    let timeout = rustix::time::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos() as _ };
+    let timeout =
+        rustix::time::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos() as _ };
     let _ = futex::wait(word, futex::Flags::empty(), expected, Some(&timeout));
 }
 

@@ -22,7 +22,9 @@ impl Liveness {
     /// The caller must keep the process from forking meanwhile.
     pub(crate) fn keep(fd: OwnedFd) -> io::Result<Liveness> {
         // SAFETY: a new mapping at an address of the kernel's choice; never accessed.
-        let page = unsafe { rustix::mm::mmap(std::ptr::null_mut(), LENGTH, ProtFlags::READ, MapFlags::SHARED, &fd, 0) }?;
+        let page = unsafe {
+            rustix::mm::mmap(std::ptr::null_mut(), LENGTH, ProtFlags::READ, MapFlags::SHARED, &fd, 0)
+        }?;
         let page = Liveness(page);
         // SAFETY: the page just mapped.
         unsafe { rustix::mm::madvise(page.0, LENGTH, Advice::LinuxDontFork) }?;

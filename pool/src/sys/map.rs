@@ -5,7 +5,11 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::os::fd::BorrowedFd;
 
 /// Maps `len` bytes of `file` at exactly `address`, readable and writable, outside of core dumps; `None` if something is mapped there.
-pub(crate) fn window(address: usize, len: usize, file: Option<BorrowedFd<'_>>) -> Result<Option<*mut u8>, Errno> {
+pub(crate) fn window(
+    address: usize,
+    len: usize,
+    file: Option<BorrowedFd<'_>>,
+) -> Result<Option<*mut u8>, Errno> {
     let hint = std::ptr::without_provenance_mut(address);
     let fixed = MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE;
     let rw = ProtFlags::READ | ProtFlags::WRITE;

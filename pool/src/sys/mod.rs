@@ -1,7 +1,7 @@
 //! All system calls of the crate.
 
-pub mod futex;
 pub(crate) mod file;
+pub mod futex;
 pub(crate) mod liveness;
 pub(crate) mod map;
 pub(crate) mod ofd;

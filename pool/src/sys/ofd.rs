@@ -39,5 +39,6 @@ pub(crate) fn unlock(fd: BorrowedFd<'_>, record: u32) -> io::Result<()> {
 
 /// Whether no other open file description has the byte.
 pub(crate) fn is_free(fd: BorrowedFd<'_>, record: u32) -> io::Result<bool> {
-    call(fd, libc::F_OFD_GETLK, libc::F_WRLCK as _, record).map(|l| l.l_type == libc::F_UNLCK as libc::c_short)
+    call(fd, libc::F_OFD_GETLK, libc::F_WRLCK as _, record)
+        .map(|l| l.l_type == libc::F_UNLCK as libc::c_short)
 }

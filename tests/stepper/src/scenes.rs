@@ -208,7 +208,9 @@ fn vectors() -> Vec<Scene> {
         scene!(
             "vec: pop",
             with_numbers,
-            |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| drop(g.pop())),
+            |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| {
+                g.pop();
+            }),
             numbers,
             2,
             false
@@ -224,7 +226,9 @@ fn vectors() -> Vec<Scene> {
         scene!(
             "vec: remove from the middle",
             with_numbers,
-            |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| drop(g.remove(2))),
+            |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| {
+                g.remove(2);
+            }),
             numbers,
             2,
             true
@@ -248,7 +252,9 @@ fn vectors() -> Vec<Scene> {
         scene!(
             "vec of strings: remove the first",
             with_names,
-            |p| p.named::<Names>("names")?.lock().map(|mut g| drop(g.remove(1))),
+            |p| p.named::<Names>("names")?.lock().map(|mut g| {
+                g.remove(1);
+            }),
             names,
             2,
             true
@@ -318,7 +324,9 @@ fn maps() -> Vec<Scene> {
         scene!(
             "map: remove",
             |p| with_keys(6, p),
-            |p| p.named::<Keys>("keys")?.lock().map(|mut g| drop(g.remove(&1))),
+            |p| p.named::<Keys>("keys")?.lock().map(|mut g| {
+                g.remove(&1);
+            }),
             keys,
             2,
             true
@@ -359,7 +367,9 @@ fn maps() -> Vec<Scene> {
         scene!(
             "map of vecs: remove",
             with_words,
-            |p| p.named::<Words>("words")?.write().map(|mut g| drop(g.remove("bolts"))),
+            |p| p.named::<Words>("words")?.write().map(|mut g| {
+                g.remove("bolts");
+            }),
             words,
             2,
             true
