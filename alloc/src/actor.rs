@@ -72,7 +72,13 @@ impl<'a> HeapLock<'a> {
     ///
     /// # Errors
     /// Those of `change`, which must not have changed any head then; `Damaged`.
-    pub(crate) fn change<R>(&self, first: u64, pages: u64, free: Option<bool>, change: impl FnOnce() -> Result<R>) -> Result<R> {
+    pub(crate) fn change<R>(
+        &self,
+        first: u64,
+        pages: u64,
+        free: Option<bool>,
+        change: impl FnOnce() -> Result<R>,
+    ) -> Result<R> {
         if pages > BUSY_PAGES {
             return Err(Error::OutOfMemory(format!("{pages} pages at once are more than the heap can give")));
         }

@@ -11,6 +11,9 @@ use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
 use std::alloc::Layout;
 
+/// Records that must fit before an allocation is noted: its own, and room for the words that an operation changes once all it needs is
+/// allocated. So it is the allocation that fails when a log cannot be made longer, and not what follows it.
+pub(crate) const NOTE_AND_ROOM: u32 = 8;
 /// Larger requests are refused without looking: no pool is as long.
 const ABSURD: usize = 1 << 46;
 
@@ -23,7 +26,7 @@ const ABSURD: usize = 1 << 46;
 pub fn alloc(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
     match class_of(size, align) {
         Some(class) => {
-            cx.reserve(1)?;
+            cx.reserve(NOTE_AND_ROOM)?;
             slab::alloc(cx, class)
         }
         None => alloc_pages(cx, size, align),
@@ -127,4 +130,3 @@ pub fn raw_free(seat: &SeatCtx, offset: u64) -> Result<()> {
     op.commit();
     Ok(())
 }
-

@@ -152,7 +152,8 @@ impl Descriptor {
 
     /// Number of blocks in use.
     pub(crate) fn in_use(&self) -> u32 {
-        let used = |w: usize| self.allocated[w].load(Ordering::Relaxed) & !self.freed[w].load(Ordering::Relaxed);
+        let used =
+            |w: usize| self.allocated[w].load(Ordering::Relaxed) & !self.freed[w].load(Ordering::Relaxed);
         used(0).count_ones() + used(1).count_ones()
     }
 }

@@ -71,7 +71,7 @@ pub fn carry_out_free(cx: &LogCx, record: RecordView) -> Progress {
         // An error means that the pool is damaged, or cannot be mapped: the run stays.
         _ => {
             let _ = runs::free(Actor::of(ctx), block.page, record.value, &[Kind::Run]);
-        },
+        }
     }
     Progress::Done
 }

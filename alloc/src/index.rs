@@ -135,7 +135,11 @@ fn search(pool: &Inner, from: u64, wanted: Wanted, least: u64) -> Result<(Option
             first = chunk.start;
         }
         if lowest.is_none() {
-            let begins = if len + sum.start >= least { Some(first) } else { (sum.longest >= least).then_some(chunk.start) };
+            let begins = if len + sum.start >= least {
+                Some(first)
+            } else {
+                (sum.longest >= least).then_some(chunk.start)
+            };
             lowest = begins.map(|page| page / TERRITORY_FIRST);
         }
         let floor = || lowest.unwrap_or(first / TERRITORY_FIRST);
@@ -173,7 +177,8 @@ pub(crate) fn free_before(pool: &Inner, end: u64) -> Result<u64> {
         let Some(chunk) = chunks_from(pool, page).next().transpose()? else { break };
         let inside = page - chunk.start + 1;
         let bits = chunk.load();
-        let here = (0..inside).rev().take_while(|i| bits[(i / 64) as usize] >> (i % 64) & 1 != 0).count() as u64;
+        let here =
+            (0..inside).rev().take_while(|i| bits[(i / 64) as usize] >> (i % 64) & 1 != 0).count() as u64;
         free += here;
         if here < inside {
             break;
@@ -204,7 +209,12 @@ pub(crate) fn mark(pool: &Inner, first: u64, pages: u64, free: bool) -> Result<(
 }
 
 /// Calls `f` for each word of the bitmap with the bits of it that stand for the pages.
-fn each_word<'a>(pool: &'a Inner, first: u64, pages: u64, mut f: impl FnMut(Chunk<'a>, usize, u64)) -> Result<()> {
+fn each_word<'a>(
+    pool: &'a Inner,
+    first: u64,
+    pages: u64,
+    mut f: impl FnMut(Chunk<'a>, usize, u64),
+) -> Result<()> {
     let end = first + pages;
     let mut at = first;
     for chunk in chunks_from(pool, first) {
@@ -267,7 +277,10 @@ pub(crate) fn check(pool: &Inner) -> Result<()> {
             }
         }
         if chunk.load() != truth || chunk.sum() != Summary::of(&truth) {
-            return Err(Error::Damaged(format!("the list of free pages is wrong from page {} on", chunk.start)));
+            return Err(Error::Damaged(format!(
+                "the list of free pages is wrong from page {} on",
+                chunk.start
+            )));
         }
     }
     Ok(())

@@ -111,7 +111,8 @@ fn a_slab_that_was_being_retired_goes() {
     for step in 0..4 {
         let pool = private(&Options::new());
         let seat = pool.seat().unwrap();
-        let blocks: Vec<u64> = (0..3 * TABLE[CLASS].blocks).map(|_| raw_alloc(seat, layout(SIZE)).unwrap()).collect();
+        let blocks: Vec<u64> =
+            (0..3 * TABLE[CLASS].blocks).map(|_| raw_alloc(seat, layout(SIZE)).unwrap()).collect();
         let entry = &seat.seat().heap.slabs[CLASS];
         let page = entry.load(Relaxed);
         let slab = at(&pool, page);

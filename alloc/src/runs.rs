@@ -1,6 +1,7 @@
 //! Runs of pages: large blocks, one to a run.
 
 use crate::actor::{Actor, BUSY_PAGES, HeapLock};
+use crate::alloc::NOTE_AND_ROOM;
 use crate::descriptor::{Kind, State};
 use crate::territory::{descriptor, pages_of};
 use crate::{grow, index};
@@ -10,7 +11,12 @@ use aquifer_pool::{Error, Result};
 use std::sync::atomic::Ordering;
 
 /// Finds free pages, makes room if there are none, and has `make` turn them into something by one commit store.
-pub(crate) fn take(actor: Actor<'_>, pages: u64, align: u64, mut make: impl FnMut(u64) -> Result<()>) -> Result<u64> {
+pub(crate) fn take(
+    actor: Actor<'_>,
+    pages: u64,
+    align: u64,
+    mut make: impl FnMut(u64) -> Result<()>,
+) -> Result<u64> {
     loop {
         let seen = pages_of(actor.pool);
         let lock = HeapLock::acquire(actor)?;
@@ -40,7 +46,7 @@ pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, kind: Kind) -> Result<u6
     if pages > BUSY_PAGES || align > BUSY_PAGES {
         return Err(Error::TooLarge(1, (pages.max(align) as usize).saturating_mul(PAGE as usize)));
     }
-    cx.reserve(1)?;
+    cx.reserve(NOTE_AND_ROOM)?;
     let actor = Actor::of(cx.seat());
     let token = actor.new_token();
     let first = take(actor, pages, align, |first| {
@@ -79,7 +85,11 @@ pub(crate) fn extend(actor: Actor<'_>, page: u64, pages: u64) -> Result<bool> {
     let lock = HeapLock::acquire(actor)?;
     let old = head.state();
     let free = |from: u64| index::all_free(actor.pool, page + from, pages - from);
-    if old.kind() != Kind::Run || old.pages() > pages || page + pages > pages_of(actor.pool) || !free(old.pages())? {
+    if old.kind() != Kind::Run
+        || old.pages() > pages
+        || page + pages > pages_of(actor.pool)
+        || !free(old.pages())?
+    {
         return Ok(false);
     }
     check_free(actor, page + old.pages(), pages - old.pages())?;

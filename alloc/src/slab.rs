@@ -199,7 +199,13 @@ pub(crate) fn fold(head: &Descriptor) {
 /// Frees a block of an own slab. Repeatable until `before_retiring` is called: nobody else sets bits of this seat, but the pages of an empty
 /// slab may become somebody else's.
 #[inline]
-pub(crate) fn free_own(ctx: &SeatCtx, slab: Slab<'_>, class: usize, index: u64, before_retiring: impl FnOnce()) {
+pub(crate) fn free_own(
+    ctx: &SeatCtx,
+    slab: Slab<'_>,
+    class: usize,
+    index: u64,
+    before_retiring: impl FnOnce(),
+) {
     let (word, bit) = ((index / 64) as usize & 1, 1u64 << (index % 64));
     let old = slab.head.allocated[word].load(Ordering::Relaxed);
     // Dead before: freed by who finishes our log. After: freed.
@@ -344,7 +350,8 @@ pub(crate) fn settle(actor: Actor<'_>, page: u64) -> Result<()> {
     if state.is_listed() {
         return Ok(());
     }
-    if actor.heap().slabs[class].load(Ordering::Relaxed) == page || predecessor(actor, class, slab).is_some() {
+    if actor.heap().slabs[class].load(Ordering::Relaxed) == page || predecessor(actor, class, slab).is_some()
+    {
         head.set_state(State(TABLE[class].listed));
         return Ok(());
     }

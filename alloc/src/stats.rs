@@ -3,9 +3,9 @@
 use crate::block::Block;
 use crate::class::{COUNT, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
+use crate::index;
 use crate::slab::block_offset;
 use crate::territory::{chunks_from, descriptor, pages_of};
-use crate::index;
 use aquifer_pool::layout::{PAGE, TERRITORY_FIRST};
 use aquifer_pool::{Inner, Result};
 use std::sync::atomic::Ordering;
@@ -114,7 +114,9 @@ pub fn for_each_block(pool: &Inner, mut f: impl FnMut(BlockInfo) -> Result<()>) 
     each_head(pool, |page, state, head| {
         let block = Block { page, head, state, index: 0 };
         match state.kind() {
-            Kind::Run => f(BlockInfo { offset: page * PAGE, size: block.size(), owner: None, token: block.token() }),
+            Kind::Run => {
+                f(BlockInfo { offset: page * PAGE, size: block.size(), owner: None, token: block.token() })
+            }
             Kind::Slab => {
                 let owner = head.owner.load(Ordering::Relaxed).checked_sub(1);
                 let blocks = TABLE.get(state.class()).map_or(0, |c| c.blocks as u64);

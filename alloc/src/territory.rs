@@ -2,7 +2,8 @@
 
 use crate::descriptor::Descriptor;
 use aquifer_pool::layout::{
-    DESCRIPTOR, PAGE, PAGE_SHIFT, TERRITORIES, TERRITORY_FIRST, territory_bytes, territory_pages, territory_start,
+    DESCRIPTOR, PAGE, PAGE_SHIFT, TERRITORIES, TERRITORY_FIRST, territory_bytes, territory_pages,
+    territory_start,
 };
 use aquifer_pool::{Error, Inner, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,7 +81,10 @@ impl<'a> Territory<'a> {
             return Err(no_territory(territory_start(t)));
         }
         let pages = territory_pages(t);
-        let at = pool.at(block, territory_bytes(t))?.wrapping_add((pages * DESCRIPTOR) as usize).cast::<AtomicU64>();
+        let at = pool
+            .at(block, territory_bytes(t))?
+            .wrapping_add((pages * DESCRIPTOR) as usize)
+            .cast::<AtomicU64>();
         // SAFETY: the whole block is in bounds by `at`; behind the descriptors stand `pages / 64` words of bitmap, 8-aligned.
         let bitmap = unsafe { std::slice::from_raw_parts(at, (pages / 64) as usize) };
         let summaries = at.wrapping_add(bitmap.len());

@@ -30,7 +30,9 @@ pub fn lay_out(pool: &Inner) -> Result<()> {
 /// # Errors
 /// `Damaged`, naming what is wrong.
 pub fn verify(pool: &Inner) -> Result<()> {
-    let growing = (0..pool.seat_count()).filter_map(|s| pool.seat_at(s)).any(|s| s.heap.busy.load(Ordering::Acquire) != 0);
+    let growing = (0..pool.seat_count())
+        .filter_map(|s| pool.seat_at(s))
+        .any(|s| s.heap.busy.load(Ordering::Acquire) != 0);
     let pages = pages_of(pool);
     territories(pool, pages, growing)?;
     let mut page = 0;
@@ -97,7 +99,12 @@ fn check_head(pool: &Inner, page: u64, head: &Descriptor) -> Result<u64> {
 
 fn has_strange_bits(head: &Descriptor, mask: [u64; 2]) -> bool {
     // Whoever makes a slab clears the bits before the state says so; a slab that just became one of another class is looked at twice.
-    let strange = || (0..2).any(|w| (head.allocated[w].load(Ordering::Acquire) | head.freed[w].load(Ordering::Acquire)) & !mask[w] != 0);
+    let strange = || {
+        (0..2).any(|w| {
+            (head.allocated[w].load(Ordering::Acquire) | head.freed[w].load(Ordering::Acquire)) & !mask[w]
+                != 0
+        })
+    };
     let state = head.state();
     strange() && head.state() == state && strange()
 }

@@ -45,7 +45,9 @@ pub(crate) fn acquire<'a>(word: &'a AtomicU64, actor: Actor<'a>) -> Held<'a> {
 fn wait(word: &AtomicU64, seen: u64, pool: &Inner) {
     let owner = (seen & OWNER) as u32 - 1;
     let still = || word.load(Ordering::Relaxed) & OWNER == seen & OWNER;
-    if seen & WAIT == 0 && word.compare_exchange(seen, seen | WAIT, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+    if seen & WAIT == 0
+        && word.compare_exchange(seen, seen | WAIT, Ordering::Relaxed, Ordering::Relaxed).is_err()
+    {
         return;
     }
     if pool.settle_if_dead(owner) || !still() {

@@ -20,7 +20,10 @@ pub struct ShBox<T> {
 
 impl<T: Relocatable> ShBox<T> {
     /// Source of a box with a value built from `source`.
-    #[expect(clippy::new_ret_no_self, reason = "no box exists outside of a pool: this says what to build there")]
+    #[expect(
+        clippy::new_ret_no_self,
+        reason = "no box exists outside of a pool: this says what to build there"
+    )]
     pub fn new<S>(source: S) -> NewBox<T, S> {
         NewBox { source, value: PhantomData }
     }

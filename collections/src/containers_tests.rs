@@ -1,8 +1,8 @@
 //! The containers against `std`'s, in a pool that grows in tiny steps out of a tiny window, with every operation undone now and then.
 
 mod ancestor;
-mod models;
 mod misuse;
+mod models;
 
 use crate::check::{Inventory, Root, RootSchema, check};
 use crate::cx::Cx;
@@ -75,8 +75,13 @@ impl<T: Relocatable<Kind = InPlace, Access = Place<T>> + DefaultInPool> World<T>
             let root = aquifer_alloc::alloc(log, size_of::<T>(), 16).unwrap();
             // SAFETY: fresh blocks of these lengths; an operation is open.
             unsafe {
-                std::ptr::copy_nonoverlapping(bytes.as_ptr(), pool.at(blob, bytes.len() as u64).unwrap(), bytes.len());
-                T::emplace(T::empty(), pool.at(root, size_of::<T>() as u64).unwrap().cast(), Cx::of(log)).unwrap();
+                std::ptr::copy_nonoverlapping(
+                    bytes.as_ptr(),
+                    pool.at(blob, bytes.len() as u64).unwrap(),
+                    bytes.len(),
+                );
+                T::emplace(T::empty(), pool.at(root, size_of::<T>() as u64).unwrap().cast(), Cx::of(log))
+                    .unwrap();
             }
             op.commit();
             (root, blob)
@@ -104,7 +109,12 @@ impl<T: Relocatable<Kind = InPlace, Access = Place<T>> + DefaultInPool> World<T>
     pub(crate) fn check(&mut self) {
         self.log().end_loans();
         assert!(self.log().is_empty());
-        let root = Root { name: "root".into(), offset: self.root, schema: RootSchema::Blob(self.blob), owns_block: true };
+        let root = Root {
+            name: "root".into(),
+            offset: self.root,
+            schema: RootSchema::Blob(self.blob),
+            owns_block: true,
+        };
         let inventory = Inventory { roots: vec![root], blocks: vec![(self.blob, "schema".into())] };
         let report = check(&self.pool, &inventory).unwrap();
         assert!(report.is_clean(), "{report}");

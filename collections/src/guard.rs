@@ -36,7 +36,10 @@ impl<'a, T: ?Sized> ReadGuard<'a, T> {
     ///
     /// # Errors
     /// The guard itself, when it is not.
-    pub fn filter_map<U: ?Sized>(guard: Self, part: impl FnOnce(&T) -> Option<&U>) -> Result<ReadGuard<'a, U>, Self> {
+    pub fn filter_map<U: ?Sized>(
+        guard: Self,
+        part: impl FnOnce(&T) -> Option<&U>,
+    ) -> Result<ReadGuard<'a, U>, Self> {
         match part(&guard).map(NonNull::from) {
             Some(value) => Ok(ReadGuard { value, hold: guard.hold, _value: PhantomData }),
             None => Err(guard),
@@ -107,7 +110,10 @@ impl<'a, T: Relocatable> WriteGuard<'a, T> {
     }
 
     /// A guard of a part of the value, as `std`'s. The lock stays until it is dropped.
-    pub fn map<U: ?Sized>(mut guard: Self, part: impl FnOnce(&mut T::Access) -> &mut U) -> MappedWriteGuard<'a, U> {
+    pub fn map<U: ?Sized>(
+        mut guard: Self,
+        part: impl FnOnce(&mut T::Access) -> &mut U,
+    ) -> MappedWriteGuard<'a, U> {
         let value = NonNull::from(part(&mut guard));
         MappedWriteGuard { value, hold: guard.hold, _value: PhantomData }
     }

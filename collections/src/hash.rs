@@ -55,7 +55,11 @@ pub trait ShHash {
 /// rapidhash V3 of some bytes, keyed with a pool's seed. Inlines to two multiplications where the length is known and at most 16.
 #[inline(always)]
 pub fn hash_bytes(bytes: &[u8], seed: Seed) -> u64 {
-    if bytes.len() <= 16 { rapidhash_v3_inline::<true, false, false>(bytes, &secrets(seed)) } else { hash_long(bytes, seed) }
+    if bytes.len() <= 16 {
+        rapidhash_v3_inline::<true, false, false>(bytes, &secrets(seed))
+    } else {
+        hash_long(bytes, seed)
+    }
 }
 
 #[inline(never)]
@@ -101,7 +105,12 @@ impl Parts {
 
 /// Hashes of fixed keys: what a pool keeps, so that a build that hashes otherwise does not take it for its own.
 pub fn probe(seed: Seed) -> [u64; 4] {
-    [0x0123_4567_89ab_cdef_u64.hash(seed), "aquifer".hash(seed), "a text that is longer than sixteen bytes".hash(seed), (7u8, 'x').hash(seed)]
+    [
+        0x0123_4567_89ab_cdef_u64.hash(seed),
+        "aquifer".hash(seed),
+        "a text that is longer than sixteen bytes".hash(seed),
+        (7u8, 'x').hash(seed),
+    ]
 }
 
 macro_rules! integers {
@@ -114,7 +123,19 @@ macro_rules! integers {
         }
     )* };
 }
-integers!(u16 as u16, u32 as u32, u64 as u64, u128 as u128, usize as u64, i8 as i8, i16 as i16, i32 as i32, i64 as i64, i128 as i128, isize as i64);
+integers!(
+    u16 as u16,
+    u32 as u32,
+    u64 as u64,
+    u128 as u128,
+    usize as u64,
+    i8 as i8,
+    i16 as i16,
+    i32 as i32,
+    i64 as i64,
+    i128 as i128,
+    isize as i64
+);
 integers!(bool as u8, char as u32);
 
 impl ShHash for u8 {

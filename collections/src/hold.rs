@@ -42,7 +42,9 @@ impl<'a> Home<'a> {
         let granule = granule(address);
         // SAFETY: a lock in a pool is lent by a guard or handle that keeps the pool open; elsewhere there is no window, and `offset` is `None`.
         match (granule.offset(address), unsafe { granule.pool() }) {
-            (Some(offset), Some(pool)) if lock.writer() != Some(TAKEN_OUT) => Ok(Home { seat: pool.seat()?, offset }),
+            (Some(offset), Some(pool)) if lock.writer() != Some(TAKEN_OUT) => {
+                Ok(Home { seat: pool.seat()?, offset })
+            }
             _ => Err(Error::Unsupported("locking what was taken out of its pool".into())),
         }
     }
@@ -89,7 +91,13 @@ impl<'a> Exclusive<'a> {
     }
 
     #[inline]
-    fn new(lock: &'a RawLock, home: Home<'a>, held: usize, recovered: Recovered, transaction: u64) -> Exclusive<'a> {
+    fn new(
+        lock: &'a RawLock,
+        home: Home<'a>,
+        held: usize,
+        recovered: Recovered,
+        transaction: u64,
+    ) -> Exclusive<'a> {
         Exclusive {
             lock,
             seat: Seated(home.seat),

@@ -15,7 +15,10 @@ pub trait Key: Relocatable + ShHash + Eq {}
 impl<K: Relocatable + ShHash + Eq> Key for K {}
 
 /// What [`entry`](crate::Place#method.entry) takes: it is looked up as it is, and made a key only if the entry is vacant.
-#[diagnostic::on_unimplemented(message = "a `{K}` cannot be looked up and built from `{Self}`", label = "not a source for a key `{K}`")]
+#[diagnostic::on_unimplemented(
+    message = "a `{K}` cannot be looked up and built from `{Self}`",
+    label = "not a source for a key `{K}`"
+)]
 pub trait KeySource<K> {
     /// What it is looked up as; the key borrows as the same.
     type Query: ShHash + Eq + ?Sized;

@@ -12,13 +12,15 @@
 //! | [`check`](mod@check), [`report`], [`discard`] | walking values without knowing their types |
 //! | [`handle`] | memory by hand |
 
-pub mod atomic;
-pub mod boxed;
-pub mod check;
-pub mod cx;
 #[doc(hidden)]
 #[path = "derive_support.rs"]
 pub mod __private;
+pub mod atomic;
+pub mod boxed;
+pub mod check;
+#[cfg(all(test, not(miri)))] // memfds, and many rounds
+mod containers_tests;
+pub mod cx;
 mod directory;
 pub mod discard;
 pub mod emplace;
@@ -54,14 +56,12 @@ pub mod upper;
 pub mod vec;
 #[cfg(test)]
 mod walk_tests;
-#[cfg(test)]
-mod containers_tests;
 
 pub use aquifer_derive::{DefaultInPool, Key, Plain, Relocatable};
-pub use aquifer_pool::{BackingKind, Holder, Info};
-pub use aquifer_pool::{Error, Result};
 pub use aquifer_pool::lock::Recovered;
 pub use aquifer_pool::options::parse_size;
+pub use aquifer_pool::{BackingKind, Holder, Info};
+pub use aquifer_pool::{Error, Result};
 pub use boxed::ShBox;
 pub use guard::{MappedWriteGuard, MutexGuard, ReadGuard, WriteGuard};
 pub use handle::{Handle, Shared};

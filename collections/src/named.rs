@@ -93,7 +93,9 @@ impl Object {
         let held = self.pool.inner().seat().map(|_| self.pool.joined().holds(self.id));
         match held {
             Ok(true) => self.epoch.store(epoch, Ordering::Relaxed),
-            Ok(false) => panic!("a named object of the parent was removed before this child could take hold of it"),
+            Ok(false) => {
+                panic!("a named object of the parent was removed before this child could take hold of it")
+            }
             Err(e) => panic!("this child cannot join the pool of its parent: {e}"),
         }
     }
@@ -330,7 +332,12 @@ impl Pool {
         let found = directory::read(pool, |d| {
             let info = |(name, entry): (&crate::string::ShString, &Entry)| {
                 let root = pool_schemas::view(pool, entry[2])?.root();
-                Ok(NamedInfo { name: name.to_string(), type_name: show(root), size: root.size(), offset: entry[1] })
+                Ok(NamedInfo {
+                    name: name.to_string(),
+                    type_name: show(root),
+                    size: root.size(),
+                    offset: entry[1],
+                })
             };
             d.names.iter().map(info).collect::<Result<Vec<_>>>()
         })?;

@@ -252,4 +252,3 @@ where
         (&self.value).into_iter()
     }
 }
-

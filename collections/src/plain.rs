@@ -21,7 +21,12 @@ impl Shape {
     #[inline(always)]
     fn is_number(&self) -> bool {
         match self {
-            Shape::Unit | Shape::Unsigned { .. } | Shape::Signed { .. } | Shape::Float | Shape::Bool | Shape::Char => true,
+            Shape::Unit
+            | Shape::Unsigned { .. }
+            | Shape::Signed { .. }
+            | Shape::Float
+            | Shape::Bool
+            | Shape::Char => true,
             Shape::Enum { variants, .. } => variants.iter().all(|v| v.fields.is_empty()),
             _ => false,
         }
@@ -100,7 +105,7 @@ numbers!(i8 i16 i32 i64 i128 isize, Shape::Signed { nonzero: false });
 numbers!(f32 f64, Shape::Float);
 numbers!(bool, Shape::Bool);
 numbers!(char, Shape::Char);
-plain!([] (), "()", Shape::Unit);
+plain!([](), "()", Shape::Unit);
 with_default!(());
 
 macro_rules! nonzero {
@@ -131,6 +136,7 @@ const _: () = {
     assert!(size_of::<Duration>() == 16 && align_of::<Duration>() == 8);
     let value = Duration::new(0x0102_0304_0506_0708, 0x0a0b_0c0d);
     // SAFETY: within the value by the assertion, and aligned; the compiler refuses to read padding here.
-    let (secs, nanos) = unsafe { ((&raw const value).cast::<u64>().read(), (&raw const value).cast::<u32>().add(2).read()) };
+    let (secs, nanos) =
+        unsafe { ((&raw const value).cast::<u64>().read(), (&raw const value).cast::<u32>().add(2).read()) };
     assert!(secs == 0x0102_0304_0506_0708 && nanos == 0x0a0b_0c0d);
 };

@@ -153,7 +153,11 @@ impl Drop for Joined {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let info = self.info();
-        f.debug_struct("Pool").field("name", &info.name).field("kind", &info.kind).field("length", &info.length).finish()
+        f.debug_struct("Pool")
+            .field("name", &info.name)
+            .field("kind", &info.kind)
+            .field("length", &info.length)
+            .finish()
     }
 }
 
@@ -426,7 +430,10 @@ impl Pool {
     ///
     /// # Errors
     /// As [`transaction`](Self::transaction).
-    pub fn try_transaction<'env, R, E: From<Error>>(&self, f: impl for<'t> FnOnce(&'t Tx<'t, 'env>) -> Result<R, E>) -> Result<R, E> {
+    pub fn try_transaction<'env, R, E: From<Error>>(
+        &self,
+        f: impl for<'t> FnOnce(&'t Tx<'t, 'env>) -> Result<R, E>,
+    ) -> Result<R, E> {
         transaction::run(self.inner().seat()?, |running| f(&Tx::new(running)))
     }
 

@@ -129,7 +129,10 @@ pub trait DefaultInPool: Relocatable + Emplace<Self::Empty> {
 /// What a value in a pool is built from: `ShString: Emplace<&str>`, `ShVec<T>: Emplace<[S; N]>` where `T: Emplace<S>`, ...
 ///
 /// The target is `Self`, so that the compiler infers sources as `std` does. Exactly one source per plain type.
-#[diagnostic::on_unimplemented(message = "a `{Self}` in the pool cannot be built from `{S}`", label = "not a source for `{Self}`")]
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` in the pool cannot be built from `{S}`",
+    label = "not a source for `{Self}`"
+)]
 pub trait Emplace<S>: Relocatable {
     /// Builds the value at `dst`, which may be anywhere (also on the stack: values hold no address). On `Err` and on panic `dst` is
     /// not initialised, and what was allocated is given back when the caller's operation is undone.

@@ -47,7 +47,8 @@ impl<T: Relocatable> Taken<'_, T> {
         let value = unsafe { p.cast::<MaybeUninit<T>>().read() };
         let op = log.begin();
         let has_locks = crate::lock_words::has_some(T::SCHEMA);
-        let at = if !has_locks && log.pool().offset_of(p.cast()).is_some() { p } else { in_pool(&value, log) };
+        let at =
+            if !has_locks && log.pool().offset_of(p.cast()).is_some() { p } else { in_pool(&value, log) };
         if has_locks && !at.is_null() {
             // SAFETY: the copy is a whole value, and nobody else's. Locking what was taken out would change the copy alone.
             unsafe { crate::lock_words::mark_taken_out(T::SCHEMA, at.cast_mut().cast()) };
@@ -87,7 +88,9 @@ impl<T: Relocatable> Taken<'_, T> {
 /// Copies a value to a block of the pool that goes when the open operation becomes final or is undone.
 #[cold]
 fn in_pool<T>(value: &MaybeUninit<T>, log: &aquifer_pool::log::LogCx) -> *const T {
-    let Ok((block, at)) = crate::raw::mem::block(log, size_of::<T>().max(1), align_of::<T>()) else { return std::ptr::null() };
+    let Ok((block, at)) = crate::raw::mem::block(log, size_of::<T>().max(1), align_of::<T>()) else {
+        return std::ptr::null();
+    };
     crate::raw::mem::free(log, block);
     // SAFETY: a new block with room for one value.
     unsafe { at.cast::<MaybeUninit<T>>().copy_from_nonoverlapping(value, 1) };

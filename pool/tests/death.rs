@@ -439,7 +439,11 @@ fn a_log_held_open_is_committed_or_rolled_back_whole() {
             op.commit();
         }
         assert_eq!(log.len(), 3);
-        if commit { log.release() } else { log.roll_back() }
+        if commit {
+            log.release()
+        } else {
+            log.roll_back()
+        }
         assert!(log.is_empty());
         assert_eq!(w.load(Ordering::Relaxed), expected);
     }

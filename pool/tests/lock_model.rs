@@ -108,7 +108,11 @@ impl Seat {
         let s = &*self.shared;
         let written = protocol::write(self, &s.word, LOCK)?;
         let before = s.data[1].load(Ordering::SeqCst);
-        assert_eq!(before, s.data[0].load(Ordering::SeqCst), "a writer is in already, or its undo is missing");
+        assert_eq!(
+            before,
+            s.data[0].load(Ordering::SeqCst),
+            "a writer is in already, or its undo is missing"
+        );
         s.data[1].store(before + 1, Ordering::SeqCst);
         s.data[0].store(before + 1, Ordering::SeqCst);
         protocol::unlock_write(self, &s.word, written.held);

@@ -76,7 +76,9 @@ fn what_is_not_there_cannot_be_opened_and_what_is_there_cannot_be_made() {
 
 #[test]
 fn names_that_cannot_be_are_refused_with_the_reason() {
-    for (name, reason) in [("", "empty"), ("a/b", "slash"), (".", "folder"), ("..", "folder"), ("a\0b", "NUL")] {
+    for (name, reason) in
+        [("", "empty"), ("a/b", "slash"), (".", "folder"), ("..", "folder"), ("a\0b", "NUL")]
+    {
         refused!(open(Place::Name(name)), Error::BadName { why, .. } if why.contains(reason));
         refused!(create(&Options::new(), Place::Name(name)), Error::BadName { .. });
         refused!(unlink(name), Error::BadName { .. });
@@ -133,7 +135,10 @@ fn opened_after(offset: usize, bytes: &[u8]) -> Error {
 #[test]
 fn damage_to_the_header_is_found_before_anything_trusts_it() {
     let e = opened_after(offset_of!(Header, version), &(VERSION + 7).to_ne_bytes());
-    assert!(matches!(e, Error::Version { found, expected, .. } if found == VERSION + 7 && expected == VERSION), "{e}");
+    assert!(
+        matches!(e, Error::Version { found, expected, .. } if found == VERSION + 7 && expected == VERSION),
+        "{e}"
+    );
     for fixed in (12..HEADER_FIXED).step_by(4) {
         let e = opened_after(fixed, &[0xa5, 0x5a, 0xa5, 0x5a]);
         assert!(matches!(&e, Error::Damaged(what) if what.contains("checksum")), "byte {fixed}: {e}");
@@ -142,7 +147,9 @@ fn damage_to_the_header_is_found_before_anything_trusts_it() {
     assert!(matches!(e, Error::Truncated { expected, .. } if expected == 1 << 50), "{e}");
     let e = opened_after(offset_of!(Header, length), &5u64.to_ne_bytes());
     assert!(matches!(e, Error::Damaged(_)), "{e}");
-    for table in [offset_of!(Header, seat_chunks), offset_of!(Header, record_chunks), offset_of!(Header, territories)] {
+    for table in
+        [offset_of!(Header, seat_chunks), offset_of!(Header, record_chunks), offset_of!(Header, territories)]
+    {
         for offset in [1 << 40, fresh::LEAST + 1, u64::MAX, 0] {
             let e = opened_after(table, &u64::to_ne_bytes(offset));
             assert!(matches!(e, Error::Damaged(_)), "{offset:#x}: {e}");
@@ -210,7 +217,8 @@ fn mode_bits_are_exact_whatever_the_umask() {
             let s = Scratch::new();
             let options = Options::new().mode(mode).without_nameless_files(!nameless);
             let pool = create(&options, s.name()).unwrap();
-            let bits = std::fs::metadata(format!("/dev/shm/{}", s.text())).unwrap().permissions().mode() & 0o7777;
+            let bits =
+                std::fs::metadata(format!("/dev/shm/{}", s.text())).unwrap().permissions().mode() & 0o7777;
             assert_eq!((bits, pool.info().mode), (mode, mode), "umask {mask:o}");
         }
         assert_eq!(RawPool::memfd(&Options::new(), &NOTHING_ABOVE).unwrap().info().mode, 0o600);

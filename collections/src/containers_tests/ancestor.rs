@@ -71,7 +71,10 @@ fn a_map_may_grow_the_pool_while_references_into_it_are_out() {
     let pool = world.pool.clone();
     let length = pool.info().length;
     let first = std::ptr::from_ref(&world.place()[&1]);
-    world.place().extend(from_iter((2..20_000).map(|k| (k, "a text that stays where it is while the pool grows"))).0).unwrap();
+    world
+        .place()
+        .extend(from_iter((2..20_000).map(|k| (k, "a text that stays where it is while the pool grows"))).0)
+        .unwrap();
     assert!(pool.info().length > length && pool.info().moved > 0);
     // SAFETY: old windows stay mapped, and the block of the old table may have been freed, but not unmapped.
     let _still_mapped = unsafe { first.cast::<u8>().read_volatile() };

@@ -5,7 +5,9 @@ use crate::{ShBox, ShMap, ShSet, ShString, ShVec, from_iter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn panicking(after: usize) -> impl Iterator<Item = String> {
-    (0..=after).map(move |i| if i < after { format!("a text that needs a block of its own, {i}") } else { panic!("enough") })
+    (0..=after).map(move |i| {
+        if i < after { format!("a text that needs a block of its own, {i}") } else { panic!("enough") }
+    })
 }
 
 #[test]
@@ -14,7 +16,9 @@ fn a_source_that_panics_leaves_the_collection_as_it_was() {
     world.place().insert("kept and much longer than twenty-two bytes", ["x"]).unwrap();
     for after in [0, 1, 5, 40] {
         let map = world.place();
-        let outcome = catch_unwind(AssertUnwindSafe(|| map.insert("new and much longer than twenty-two bytes", from_iter(panicking(after))).is_ok()));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            map.insert("new and much longer than twenty-two bytes", from_iter(panicking(after))).is_ok()
+        }));
         assert!(outcome.is_err());
         assert_eq!(world.place().len(), 1);
         world.check();
@@ -36,7 +40,12 @@ fn a_predicate_that_panics_keeps_what_was_not_decided() {
     let mut world = World::<ShVec<ShString>>::new(true);
     world.place().extend(["a", "b", "c"]).unwrap();
     let v = world.place();
-    assert!(catch_unwind(AssertUnwindSafe(|| v.retain(|t| if t == "c" { panic!("undecided") } else { false }).is_ok())).is_err());
+    assert!(
+        catch_unwind(AssertUnwindSafe(|| v
+            .retain(|t| if t == "c" { panic!("undecided") } else { false })
+            .is_ok()))
+        .is_err()
+    );
     assert_eq!(*world.place(), ["a", "b", "c"]);
     world.check();
 }

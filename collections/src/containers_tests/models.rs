@@ -6,9 +6,14 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 
 /// Runs random stretches of operations: final at once, final together, or undone together.
-fn stretches<T, M>(seed: u64, known: bool, mut step: impl FnMut(&mut Place<T>, &mut M, &mut Random), same: impl Fn(&T, &M))
-where
-    T: crate::relocatable::Relocatable<Kind = crate::relocatable::InPlace, Access = Place<T>> + crate::relocatable::DefaultInPool,
+fn stretches<T, M>(
+    seed: u64,
+    known: bool,
+    mut step: impl FnMut(&mut Place<T>, &mut M, &mut Random),
+    same: impl Fn(&T, &M),
+) where
+    T: crate::relocatable::Relocatable<Kind = crate::relocatable::InPlace, Access = Place<T>>
+        + crate::relocatable::DefaultInPool,
     M: Clone + Default + Debug,
 {
     let mut world = World::<T>::new(known);

@@ -6,7 +6,10 @@
 #[cfg(target_arch = "aarch64")]
 #[path = "group_neon.rs"]
 mod imp;
-#[cfg(not(any(all(target_arch = "x86_64", target_feature = "sse2", not(miri)), all(target_arch = "aarch64", not(miri)))))]
+#[cfg(not(any(
+    all(target_arch = "x86_64", target_feature = "sse2", not(miri)),
+    all(target_arch = "aarch64", not(miri))
+)))]
 #[path = "group_portable.rs"]
 mod imp;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]

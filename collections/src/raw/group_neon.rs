@@ -1,7 +1,10 @@
 //! A group on aarch64: every processor of that kind has NEON, but no instruction that gathers the top bits; a multiplication does.
 
 use super::{Bits, EMPTY};
-use std::arch::aarch64::{uint8x16_t, vceqq_u8, vcltzq_s8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vreinterpretq_s8_u8, vreinterpretq_u64_u8};
+use std::arch::aarch64::{
+    uint8x16_t, vceqq_u8, vcltzq_s8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vreinterpretq_s8_u8,
+    vreinterpretq_u64_u8,
+};
 
 /// Sixteen control bytes.
 #[derive(Clone, Copy)]

@@ -15,8 +15,8 @@ use crate::map::ShMap;
 use crate::place::Place;
 use crate::relocatable::{Emplace, Relocatable};
 use crate::schema::Schema;
-use crate::transaction::release_locks_in;
 use crate::set::ShSet;
+use crate::transaction::release_locks_in;
 use aquifer_pool::log::{LogCx, Op};
 use aquifer_pool::{Error, Result};
 use std::borrow::Borrow;
@@ -222,6 +222,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     fn rebuild(&self, least: usize) -> Result<()> {
         let buckets = table::buckets_for(least).ok_or_else(|| too_large::<K, V>(least))?;
         let bytes = table::bytes::<K, V>(buckets).ok_or_else(|| too_large::<K, V>(least))?;
+        mem::reserve_log(self.log, 0)?;
         self.release_locks();
         let (h, op) = (self.header, self.log.begin());
         let (offset, start) = mem::block(self.log, bytes, table::align::<K, V>())?;
@@ -240,7 +241,11 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         let old = h.table.load(Ordering::Relaxed);
         mem::change(self.log, &h.table, offset);
         mem::change(self.log, &h.mask, buckets as u64 - 1);
-        mem::change(self.log, &h.counts, Counts { items, growth_left: table::room(buckets) as u32 - items }.packed());
+        mem::change(
+            self.log,
+            &h.counts,
+            Counts { items, growth_left: table::room(buckets) as u32 - items }.packed(),
+        );
         mem::free(self.log, old);
         // Dead before this: the old words come back, and the new block goes. After: the new table counts, the old one is freed.
         op.commit();
@@ -329,10 +334,17 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
     /// Builds an entry in a free slot and counts it, within the open operation.
     #[inline]
-    fn fill<B>(&self, table: Table<K, V>, hash: u64, value: B, key: impl FnOnce(*mut K) -> Result<()>) -> Result<*mut Slot<K, V>>
+    fn fill<B>(
+        &self,
+        table: Table<K, V>,
+        hash: u64,
+        value: B,
+        key: impl FnOnce(*mut K) -> Result<()>,
+    ) -> Result<*mut Slot<K, V>>
     where
         V: Emplace<B>,
     {
+        mem::reserve_log(self.log, size_of::<Slot<K, V>>())?;
         let index = self.free_slot(table, hash);
         let slot = table.slot(index);
         // SAFETY: a free slot, exclusively ours; an operation is open, and undone on `Err`.
@@ -341,6 +353,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             key(&raw mut (*slot).key)?;
             V::emplace(value, &raw mut (*slot).value, self.cx)?;
         }
+        mem::reserve_log(self.log, 0)?;
         let mut c = self.header.counts();
         c.items += 1;
         if table.control(index) == EMPTY {
@@ -381,6 +394,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         // SAFETY: room for a value; an operation is open, and undone on `Err`. The old value is saved before it is exchanged for the new one.
         unsafe {
             V::emplace(value, new, self.cx)?;
+            mem::reserve_log(self.log, size_of::<V>())?;
             self.log.save(old.cast(), size_of::<V>());
             std::ptr::swap_nonoverlapping(old, new, 1);
         }
@@ -559,7 +573,11 @@ impl<'a, K: Key, V: Relocatable> IterMut<'a, K, V> {
 ///
 /// # Safety
 /// As for [`Relocatable::discard`].
-pub(crate) unsafe fn discard<K: Relocatable, V: Relocatable>(header: &Header, log: &LogCx, schema: &'static Schema) {
+pub(crate) unsafe fn discard<K: Relocatable, V: Relocatable>(
+    header: &Header,
+    log: &LogCx,
+    schema: &'static Schema,
+) {
     // The header may lie anywhere: what it speaks of is in the log's pool.
     let Some((block, bytes)) = header.extent::<K, V>() else { return };
     let Ok(start) = log.pool().at(block, bytes) else { return };
@@ -603,7 +621,10 @@ pub(crate) fn of_set<K: Key>(place: &mut Place<ShSet<K>>) -> MapMut<'_, K, ()> {
 }
 
 /// A reference to the value of a key that carries the place's context.
-pub(crate) fn access_ref<'a, K, V: Relocatable, Q>(place: &'a Place<ShMap<K, V>>, key: &Q) -> Option<&'a V::Access>
+pub(crate) fn access_ref<'a, K, V: Relocatable, Q>(
+    place: &'a Place<ShMap<K, V>>,
+    key: &Q,
+) -> Option<&'a V::Access>
 where
     K: Key + Borrow<Q>,
     Q: ShHash + Eq + ?Sized,
@@ -612,4 +633,3 @@ where
     // SAFETY: a value in the place's pool, borrowed as long as the place.
     Some(unsafe { V::access_ref(value, place.cx()) })
 }
-

@@ -23,7 +23,8 @@ where
     V: Emplace<B>,
 {
     // SAFETY: the log of an open operation is alive as long as the operation.
-    let mut builder = Builder::<K, V> { offset: 0, table: None, items: 0, left: 0, log: unsafe { cx.log() }, cx };
+    let log = unsafe { cx.log() };
+    let mut builder = Builder::<K, V> { offset: 0, table: None, items: 0, left: 0, log, cx };
     let expected = pairs.size_hint().0;
     if expected > 0 {
         builder.grow(expected)?;

@@ -37,6 +37,23 @@ pub(crate) fn free(log: &LogCx, offset: u64) {
     }
 }
 
+/// Makes sure that what an operation saves fits the log, old bytes and a few words: it is this that fails then, and not the saving.
+///
+/// Only a log that is held open fills up with what operations leave in it.
+#[inline(always)]
+pub(crate) fn reserve_log(log: &LogCx, old_bytes: usize) -> Result<()> {
+    if log.is_open() { reserve_slow(log, old_bytes) } else { Ok(()) }
+}
+
+#[cold]
+#[inline(never)]
+fn reserve_slow(log: &LogCx, old_bytes: usize) -> Result<()> {
+    /// Words, control bytes and intents of any one step.
+    const FEW: usize = 16;
+    let records = u32::try_from(old_bytes.div_ceil(8) + FEW).map_err(|_| Error::TooLarge(old_bytes, 1))?;
+    log.reserve(records)
+}
+
 /// Makes a block longer where it stands; false when it cannot be.
 ///
 /// Harmless when the operation is undone: the block is then merely longer than its owner knows.

@@ -65,7 +65,9 @@ impl Header {
     fn text(&self) -> Text {
         let last = self.word(2);
         match last >> TAG_SHIFT {
-            IN_BLOCK => Text::Block { offset: self.word(0), len: self.word(1) as usize, cap: (last & CAP) as usize },
+            IN_BLOCK => {
+                Text::Block { offset: self.word(0), len: self.word(1) as usize, cap: (last & CAP) as usize }
+            }
             len if len as usize <= INLINE => Text::Inline(len as usize),
             _ => ptr::damaged("a string has a tag that none can have"),
         }
@@ -145,6 +147,7 @@ impl<'a> StringMut<'a> {
         }
         match self.header.text() {
             Text::Inline(len) if len + text.len() <= INLINE => {
+                mem::reserve_log(self.log, 0)?;
                 let mut bytes = [0; INLINE];
                 bytes[..len].copy_from_slice(self.header.as_str().as_bytes());
                 bytes[len..len + text.len()].copy_from_slice(text.as_bytes());
@@ -152,15 +155,15 @@ impl<'a> StringMut<'a> {
                 Ok(())
             }
             Text::Block { offset, len, cap } if text.len() <= cap.saturating_sub(len) => {
-                self.append(offset, len, text);
-                Ok(())
+                self.append(offset, len, text)
             }
             _ => self.push_growing(text),
         }
     }
 
     /// Appends text that fits the block.
-    fn append(&self, offset: u64, len: usize, text: &str) {
+    fn append(&self, offset: u64, len: usize, text: &str) -> Result<()> {
+        mem::reserve_log(self.log, text.len())?;
         let start = ptr::resolve(self.header, offset, (len + text.len()) as u64);
         // SAFETY: in bounds by `resolve`, within the capacity as the caller has checked; `text` is a shared borrow, not of spare room.
         unsafe {
@@ -169,15 +172,17 @@ impl<'a> StringMut<'a> {
             std::ptr::copy_nonoverlapping(text.as_ptr(), at, text.len());
         }
         mem::publish_alone(self.log, &self.header.words[1], (len + text.len()) as u64);
+        Ok(())
     }
 
     #[cold]
     fn push_growing(&self, text: &str) -> Result<()> {
         let len = self.header.as_str().len();
         self.reserve(text.len())?;
-        let Text::Block { offset, .. } = self.header.text() else { ptr::damaged("a long string has no block") };
-        self.append(offset, len, text);
-        Ok(())
+        let Text::Block { offset, .. } = self.header.text() else {
+            ptr::damaged("a long string has no block")
+        };
+        self.append(offset, len, text)
     }
 
     /// Room for `more` bytes of text.
@@ -188,6 +193,7 @@ impl<'a> StringMut<'a> {
     }
 
     fn resize(&self, cap: usize) -> Result<()> {
+        mem::reserve_log(self.log, 0)?;
         let op = self.log.begin();
         if let Text::Block { offset, .. } = self.header.text()
             && mem::lengthen(self.log, offset, cap)
@@ -225,6 +231,7 @@ impl<'a> StringMut<'a> {
     pub(crate) fn assign(&self, text: &str) -> Result<()> {
         let op = self.log.begin();
         let new = build(text, self.log)?;
+        mem::reserve_log(self.log, 0)?;
         self.change_all([new.word(0), new.word(1), new.word(2)]);
         op.commit();
         Ok(())

@@ -163,7 +163,8 @@ impl<K, V> Table<K, V> {
     /// The table whose block begins at `start`.
     #[inline(always)]
     pub(crate) fn at(start: *mut u8, mask: usize) -> Table<K, V> {
-        let control = (mask.wrapping_add(1).wrapping_mul(size_of::<Slot<K, V>>()).wrapping_add(WIDTH - 1)) & !(WIDTH - 1);
+        let control = (mask.wrapping_add(1).wrapping_mul(size_of::<Slot<K, V>>()).wrapping_add(WIDTH - 1))
+            & !(WIDTH - 1);
         Table { entries: start.cast(), control: start.wrapping_add(control), mask }
     }
 

@@ -155,7 +155,9 @@ string_source!(Box<str>, |source| &source);
 string_source!(Cow<'_, str>, |source| &source);
 string_source!(&ShString, |source| source);
 string_source!(char, |source| source.encode_utf8(&mut [0; 4]));
-string_source!(fmt::Arguments<'_>, |source| &source.as_str().map_or_else(|| Cow::Owned(source.to_string()), Cow::Borrowed));
+string_source!(fmt::Arguments<'_>, |source| &source
+    .as_str()
+    .map_or_else(|| Cow::Owned(source.to_string()), Cow::Borrowed));
 
 // ---- boxes
 

@@ -48,7 +48,9 @@ impl Header {
         if size_of::<T>() == 0 || count == 0 {
             return std::ptr::dangling_mut();
         }
-        let Some(bytes) = count.checked_mul(size_of::<T>()) else { ptr::damaged("a vector is longer than any pool") };
+        let Some(bytes) = count.checked_mul(size_of::<T>()) else {
+            ptr::damaged("a vector is longer than any pool")
+        };
         ptr::resolve(self, self.ptr.load(Relaxed), bytes as u64).cast()
     }
 
@@ -127,7 +129,11 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     fn grow(&self, more: usize) -> Result<()> {
         let (len, cap) = (self.len(), self.header.cap());
         let need = len.checked_add(more).ok_or(Error::TooLarge(more, size_of::<T>()))?;
-        let wanted = if size_of::<T>() == 0 { usize::MAX >> 8 } else { need.max(cap + cap / 2).max(4.max(64 / size_of::<T>())) };
+        let wanted = if size_of::<T>() == 0 {
+            usize::MAX >> 8
+        } else {
+            need.max(cap + cap / 2).max(4.max(64 / size_of::<T>()))
+        };
         match self.resize(wanted) {
             Err(_) if wanted > need => self.resize(need),
             other => other,
@@ -139,6 +145,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         let h = self.header;
         let bytes = mem::bytes_of(cap, size_of::<T>())?;
         let old = h.ptr.load(Relaxed);
+        mem::reserve_log(self.log, 0)?;
         let op = self.log.begin();
         let before = self.log.len();
         if bytes == 0 || (old != 0 && cap > h.cap() && mem::lengthen(self.log, old, bytes)) {
@@ -168,6 +175,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         if self.len() > 0 {
             return self.resize(self.len());
         }
+        mem::reserve_log(self.log, 0)?;
         let op = self.log.begin();
         let old = h.ptr.load(Relaxed);
         mem::change(self.log, &h.ptr, 0);
@@ -188,6 +196,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         if len >= self.header.cap() {
             self.grow(1)?;
         }
+        mem::reserve_log(self.log, size_of::<T>())?;
         let slot = self.header.slot::<T>(len);
         if is_plain::<T>() {
             // SAFETY: slot `len` is within the capacity; plain data logs nothing, so that no operation needs to be open.
@@ -222,6 +231,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: room for one value; an operation is open, and undone on `Err`.
         unsafe { T::emplace(source, value.as_mut_ptr(), self.cx)? };
+        mem::reserve_log(self.log, size_of::<T>())?;
         let first = self.at(len + 1);
         self.release_locks();
         // SAFETY: slots `index..=len` are within the capacity and exclusively ours; the spare one is saved if it may matter; slot
@@ -241,6 +251,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     pub(crate) fn append(&self, items: &[T]) -> Result<()> {
         debug_assert!(is_plain::<T>());
         self.reserve(items.len())?;
+        mem::reserve_log(self.log, size_of_val(items))?;
         let len = self.len();
         let slot = self.at(len + items.len()).wrapping_add(len);
         // SAFETY: `reserve` made room for them; `items` is a shared borrow, and so not in the spare room of a vector that is ours.
@@ -552,7 +563,13 @@ impl<'a, T: Relocatable> Builder<'a, T> {
     pub(crate) unsafe fn new(cap: usize, cx: Cx) -> Result<Builder<'a, T>> {
         // SAFETY: the log of an open operation is alive as long as the operation.
         let log = unsafe { cx.log() };
-        let mut b = Builder { ptr: 0, first: std::ptr::dangling_mut(), len: 0, cap: if size_of::<T>() == 0 { usize::MAX >> 8 } else { 0 }, log };
+        let mut b = Builder {
+            ptr: 0,
+            first: std::ptr::dangling_mut(),
+            len: 0,
+            cap: if size_of::<T>() == 0 { usize::MAX >> 8 } else { 0 },
+            log,
+        };
         if cap > b.cap {
             b.grow(cap)?;
         }

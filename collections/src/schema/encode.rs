@@ -110,8 +110,23 @@ impl NodeKind {
     pub fn of(number: u8) -> Option<NodeKind> {
         use NodeKind::*;
         const ALL: [NodeKind; 17] = [
-            Unit, Unsigned, Signed, Float, Bool, Char, Bytes, Struct, Enum, Option, Array, String, Vec, Box,
-            Map, Lock, Nanoseconds,
+            Unit,
+            Unsigned,
+            Signed,
+            Float,
+            Bool,
+            Char,
+            Bytes,
+            Struct,
+            Enum,
+            Option,
+            Array,
+            String,
+            Vec,
+            Box,
+            Map,
+            Lock,
+            Nanoseconds,
         ];
         ALL.get((number as usize).checked_sub(1)?).copied()
     }

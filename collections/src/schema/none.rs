@@ -132,7 +132,8 @@ mod tests {
         assert!(matches(p, None::<T>));
         for v in values {
             let some = Some(*v);
-            let at = some.as_ref().map(|r| std::ptr::from_ref(r) as usize - std::ptr::from_ref(&some) as usize);
+            let at =
+                some.as_ref().map(|r| std::ptr::from_ref(r) as usize - std::ptr::from_ref(&some) as usize);
             assert_eq!(at, Some(p.some_offset));
             assert!(!matches(p, some));
         }

@@ -131,7 +131,10 @@ pub fn in_child(test: &str, argument: &str) {
 
 /// Sets a limit of this process.
 pub fn limit(resource: rustix::process::Resource, bytes: u64) {
-    let rlimit = rustix::process::Rlimit { current: Some(bytes), maximum: rustix::process::getrlimit(resource).maximum };
+    let rlimit = rustix::process::Rlimit {
+        current: Some(bytes),
+        maximum: rustix::process::getrlimit(resource).maximum,
+    };
     rustix::process::setrlimit(resource, rlimit).unwrap();
 }
 
@@ -151,7 +154,13 @@ pub fn small_shared_folder(options: &str) -> std::io::Result<()> {
         check(libc::unshare(libc::CLONE_NEWNS))?;
         let quiet = libc::MS_REC | libc::MS_PRIVATE;
         check(libc::mount(std::ptr::null(), c"/".as_ptr(), std::ptr::null(), quiet, std::ptr::null()))?;
-        check(libc::mount(c"tmpfs".as_ptr(), c"/dev/shm".as_ptr(), c"tmpfs".as_ptr(), 0, options.as_ptr().cast()))
+        check(libc::mount(
+            c"tmpfs".as_ptr(),
+            c"/dev/shm".as_ptr(),
+            c"tmpfs".as_ptr(),
+            0,
+            options.as_ptr().cast(),
+        ))
     }
 }
 

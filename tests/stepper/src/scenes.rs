@@ -209,7 +209,7 @@ fn vectors() -> Vec<Scene> {
             "vec: pop",
             with_numbers,
             |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| {
-                g.pop();
+                let _ = g.pop();
             }),
             numbers,
             2,
@@ -227,7 +227,7 @@ fn vectors() -> Vec<Scene> {
             "vec: remove from the middle",
             with_numbers,
             |p| p.named::<Numbers>("numbers")?.lock().map(|mut g| {
-                g.remove(2);
+                let _ = g.remove(2);
             }),
             numbers,
             2,
@@ -253,7 +253,7 @@ fn vectors() -> Vec<Scene> {
             "vec of strings: remove the first",
             with_names,
             |p| p.named::<Names>("names")?.lock().map(|mut g| {
-                g.remove(1);
+                let _ = g.remove(1);
             }),
             names,
             2,
@@ -325,7 +325,7 @@ fn maps() -> Vec<Scene> {
             "map: remove",
             |p| with_keys(6, p),
             |p| p.named::<Keys>("keys")?.lock().map(|mut g| {
-                g.remove(&1);
+                let _ = g.remove(&1);
             }),
             keys,
             2,
@@ -368,7 +368,7 @@ fn maps() -> Vec<Scene> {
             "map of vecs: remove",
             with_words,
             |p| p.named::<Words>("words")?.write().map(|mut g| {
-                g.remove("bolts");
+                let _ = g.remove("bolts");
             }),
             words,
             2,
