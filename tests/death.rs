@@ -23,7 +23,10 @@ fn timed<R>(what: &str, child: Child, next: impl FnOnce() -> R) -> R {
     let kernel = child.kill();
     let begin = Instant::now();
     let result = next();
-    println!("{what}: the kernel took {kernel:?} from the signal to the end of the process, then we {:?}", begin.elapsed());
+    println!(
+        "{what}: the kernel took {kernel:?} from the signal to the end of the process, then we {:?}",
+        begin.elapsed()
+    );
     result
 }
 
@@ -127,7 +130,9 @@ fn a_waiter_that_is_killed_keeps_nobody_waiting() {
             })
         })
         .collect();
-    until("a writer that waits", || numbers.try_read().is_err() || victims.iter().any(|v| v.has_ended()) || waits(&victims));
+    until("a writer that waits", || {
+        numbers.try_read().is_err() || victims.iter().any(|v| v.has_ended()) || waits(&victims)
+    });
     victims.into_iter().for_each(|v| {
         v.kill();
     });
@@ -322,4 +327,24 @@ fn a_file_pool_is_found_whole_after_all_its_processes_were_killed() {
     assert_clean(&pool);
     drop((words, numbers, pool));
     assert!(Pool::options().open(path.as_path()).unwrap().info().found_clean);
+}
+
+#[test]
+fn those_who_only_try_get_a_dead_holders_lock_too() {
+    let pool = pool();
+    let numbers: Named<Numbers> = pool.named("numbers").unwrap();
+    let count: Named<ShMutex<u64>> = pool.named("count").unwrap();
+    let letters: Named<Numbers> = pool.named("letters").unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        let _numbers = numbers.write().unwrap();
+        let _count = count.lock().unwrap();
+        let _letters = letters.read().unwrap();
+        steps.reach_and_stay(1);
+    });
+    child.kill();
+    // The kernel may take a moment longer than the parent's wait to let go of a dead process's files.
+    until("the reader's lock", || letters.try_write().is_ok());
+    until("the mutex", || count.try_lock().is_ok());
+    until("the writer's lock", || numbers.try_read().is_ok());
+    assert_eq!(pool.info().processes, 1, "the dead one is buried");
 }

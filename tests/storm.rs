@@ -105,12 +105,19 @@ impl Tables {
                 let list = |t: usize| tables[t].get(name.as_str());
                 match s.table {
                     NO_TABLE => list(0).is_none() && list(1).is_none(),
-                    t => list(1 - t).is_none() && list(t).is_some_and(|l| *l == ledger.elements(key, s.edition, s.len)),
+                    t => {
+                        list(1 - t).is_none()
+                            && list(t).is_some_and(|l| *l == ledger.elements(key, s.edition, s.len))
+                    }
                 }
             };
             let states = ledger.states(key);
             let Some(state) = states.iter().find(|s| found(s)) else {
-                panic!("`{name}` should be one of {states:?}, but is {:?} {:?}", tables[0].get(name.as_str()), tables[1].get(name.as_str()));
+                panic!(
+                    "`{name}` should be one of {states:?}, but is {:?} {:?}",
+                    tables[0].get(name.as_str()),
+                    tables[1].get(name.as_str())
+                );
             };
             ledger.set(key, 0, *state);
             ledger.set(key, 1, *state);
@@ -122,7 +129,10 @@ impl Tables {
         let name = ledger.name(key);
         let name = name.as_str();
         match (from.table, to.table) {
-            (NO_TABLE, t) => self.tables[t].write()?.insert(name, from_iter(ledger.elements(key, to.edition, to.len))).map(drop),
+            (NO_TABLE, t) => self.tables[t]
+                .write()?
+                .insert(name, from_iter(ledger.elements(key, to.edition, to.len)))
+                .map(drop),
             (t, NO_TABLE) => self.tables[t].write().map(|mut t| drop(t.remove(name))),
             (a, b) if a != b => self.carry(name, a, b),
             (t, _) if from.edition != to.edition => self.replace(ledger, key, t, to),
@@ -257,13 +267,15 @@ impl Storm<'_> {
 
 #[test]
 fn kills_at_random_lose_nothing_leak_nothing_and_stop_nobody() {
-    let kills: u64 = std::env::var("AQUIFER_STORM_KILLS").ok().and_then(|k| k.parse().ok()).unwrap_or(150);
+    let kills: u64 = std::env::var("AQUIFER_STORM_KILLS").ok().and_then(|k| k.parse().ok()).unwrap_or(400);
     let mut random = Random::from_environment(1);
     let scratch = Scratch::new();
     let pool = Pool::options().size(0).growth(64 << 10, 1 << 20).create(scratch.name()).unwrap();
     let board = Board::new(PROCESSES * THREADS * Ledger::WORDS + 1);
     for thread in 0..PROCESSES * THREADS {
-        (0..KEYS).for_each(|k| [0, 1].into_iter().for_each(|i| Ledger::of(&board, thread).set(k, i, State::FIRST)));
+        (0..KEYS).for_each(|k| {
+            [0, 1].into_iter().for_each(|i| Ledger::of(&board, thread).set(k, i, State::FIRST))
+        });
     }
     let begin = Instant::now();
     let mut storm = Storm { pool: &pool, board: &board, children: Vec::new() };
@@ -290,7 +302,11 @@ fn kills_at_random_lose_nothing_leak_nothing_and_stop_nobody() {
         ledgers.map(|l| (0..KEYS).filter(|k| l.states(*k)[0].table == t).count()).sum::<usize>()
     };
     for t in 0..2 {
-        assert_eq!(tables.tables[t].read().unwrap().len(), expected(t), "nothing but the threads' keys is in table {t}");
+        assert_eq!(
+            tables.tables[t].read().unwrap().len(),
+            expected(t),
+            "nothing but the threads' keys is in table {t}"
+        );
     }
     let report = pool.check().unwrap();
     assert!(report.is_clean(), "{report}");
