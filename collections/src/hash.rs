@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(text.hash(SEED), text.as_bytes().hash(SEED));
         assert_eq!([1u64, 2, 3].hash(SEED), vec![1u64, 2, 3].hash(SEED));
         assert_eq!([1u64, 2, 3].hash(SEED), [1u64, 2, 3][..].hash(SEED));
-        assert_eq!(7u64.hash(SEED), (&7u64).hash(SEED));
+        assert_eq!(7u64.hash(SEED), <&u64 as ShHash>::hash(&&7u64, SEED));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! A little of everything in the memory of one process: small enough for Miri, which knows neither files nor other processes.
+#![allow(clippy::unwrap_used)] // a failure of what surrounds a test is a failure of the test
 
 use aquifer_collections::{
     Error, NONE, Named, Pool, Result, ShBox, ShMap, ShMutex, ShRwLock, ShSet, ShString, ShVec, from_iter,

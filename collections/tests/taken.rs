@@ -1,4 +1,5 @@
 //! Values that were taken out: dropped, forgotten, put elsewhere under the same lock and another, with every way to fail.
+#![allow(clippy::unwrap_used)] // a failure of what surrounds a test is a failure of the test
 
 use aquifer_collections::cx::Cx;
 use aquifer_collections::*;
@@ -118,11 +119,13 @@ fn it_is_dropped_when_its_new_neighbour_cannot_be_built() {
     gx.a_mut().push(LONG).unwrap();
     let fields = gx.fields_mut();
     assert!(fields.b.extend([Fails]).is_err());
-    assert!(catch_unwind(AssertUnwindSafe(|| {
-        let mut taken = fields.a.pop();
-        fields.b.set(from_iter(std::iter::from_fn(|| Some(taken.take().expect("only one"))))).unwrap();
-    }))
-    .is_err());
+    assert!(
+        catch_unwind(AssertUnwindSafe(|| {
+            let mut taken = fields.a.pop();
+            fields.b.set(from_iter(std::iter::from_fn(|| Some(taken.take().expect("only one"))))).unwrap();
+        }))
+        .is_err()
+    );
     assert_eq!((gx.a.len(), gx.b.len()), (0, 0));
     drop((gx, gy));
     assert_clean(&pool);
@@ -220,7 +223,8 @@ fn plain_data_and_atomics_of_all_kinds_go_in_and_out() {
     type Row = (u64, [u16; 3], Option<char>, Duration, Ipv4Addr, Ipv6Addr, bool, f64);
     let pool = pool();
     let rows = pool.named::<ShMutex<ShVec<Row>>>("rows").unwrap();
-    let row: Row = (1, [2, 3, 4], Some('x'), Duration::new(5, 6), Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, true, 0.5);
+    let row: Row =
+        (1, [2, 3, 4], Some('x'), Duration::new(5, 6), Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, true, 0.5);
     let mut guard = rows.lock().unwrap();
     guard.push(row).unwrap();
     guard[0].1[2] += 1;

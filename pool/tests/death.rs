@@ -1,4 +1,5 @@
 //! Real processes, really killed, in the middle of holding and waiting for locks.
+#![allow(clippy::unwrap_used)] // a failure of what surrounds a test is a failure of the test
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Random operations on a container and on its model; some stretches in a transaction that is rolled back.
+#![allow(clippy::unwrap_used)] // a failure of what surrounds a test is a failure of the test
 
 use super::{Random, World};
 use crate::{Place, ShMap, ShSet, ShString, ShVec, from_iter};

@@ -277,7 +277,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         let at = match is_plain::<K>() {
             true => private.as_mut_ptr(),
             // In the pool, so that it can be hashed and compared.
-            false => self.spare_key(table),
+            false => self.spare_key(table)?,
         };
         // SAFETY: room for a key; an operation is open, and undone on `Err`.
         unsafe { K::emplace(key, at, self.cx)? };
@@ -389,7 +389,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         let mut private = MaybeUninit::<V>::uninit();
         let new = match is_plain::<V>() {
             true => private.as_mut_ptr(),
-            false => self.spare_value(table),
+            false => self.spare_value(table)?,
         };
         // SAFETY: room for a value; an operation is open, and undone on `Err`. The old value is saved before it is exchanged for the new one.
         unsafe {
@@ -402,24 +402,25 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         Ok(unsafe { mem::hand_out(op, new, self.cx) })
     }
 
-    fn spare_key(&self, table: Table<K, V>) -> *mut K {
-        let slot = self.spare(table);
+    fn spare_key(&self, table: Table<K, V>) -> Result<*mut K> {
+        let slot = self.spare(table)?;
         // SAFETY: within the table's block.
-        unsafe { &raw mut (*slot).key }
+        Ok(unsafe { &raw mut (*slot).key })
     }
 
-    fn spare_value(&self, table: Table<K, V>) -> *mut V {
-        let slot = self.spare(table);
+    fn spare_value(&self, table: Table<K, V>) -> Result<*mut V> {
+        let slot = self.spare(table)?;
         // SAFETY: within the table's block.
-        unsafe { &raw mut (*slot).value }
+        Ok(unsafe { &raw mut (*slot).value })
     }
 
     /// A slot without an entry to build in: every table has one.
-    fn spare(&self, table: Table<K, V>) -> *mut Slot<K, V> {
+    fn spare(&self, table: Table<K, V>) -> Result<*mut Slot<K, V>> {
+        mem::reserve_log(self.log, size_of::<Slot<K, V>>())?;
         let slot = table.slot(self.free_slot(table, 0));
         // SAFETY: a free slot, exclusively ours.
         unsafe { mem::save_spare(self.log, slot.cast(), size_of::<Slot<K, V>>()) };
-        slot
+        Ok(slot)
     }
 
     // ---- entries go

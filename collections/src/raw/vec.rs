@@ -408,6 +408,8 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
             std::ptr::copy_nonoverlapping(self.at(len).cast_const(), to, len);
             arrange(std::slice::from_raw_parts_mut(to, len)).min(len)
         };
+        // Two words and the old block; all that the elements own which do not stay.
+        self.log.reserve(u32::try_from((len - keep) * 2 * T::OWNED + 8).map_err(|_| Error::TooLarge(len, T::OWNED))?)?;
         let old = h.ptr.load(Relaxed);
         if size_of::<T>() > 0 {
             mem::change(self.log, &h.ptr, new);

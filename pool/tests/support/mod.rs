@@ -1,5 +1,6 @@
 //! Pools without a heap, and children that are killed.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used)] // a failure of what surrounds a test is a failure of the test
 
 use aquifer_pool::layout::fresh;
 use aquifer_pool::log::{LogCx, RecordView};
