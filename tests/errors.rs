@@ -73,7 +73,11 @@ fn a_time_limit_names_the_holder() {
     });
     let holder = child.pid() as u32;
     let limit = Duration::from_millis(20);
-    for error in [failure(numbers.write_timeout(limit)), failure(numbers.read_timeout(limit)), failure(count.lock_timeout(limit))] {
+    for error in [
+        failure(numbers.write_timeout(limit)),
+        failure(numbers.read_timeout(limit)),
+        failure(count.lock_timeout(limit)),
+    ] {
         let Error::Timeout(by) = &error else { panic!("{error}") };
         assert_eq!((by.process, by.thread), (holder, holder));
         assert!(error.to_string().contains(&holder.to_string()), "{error}");
@@ -145,7 +149,8 @@ fn absurd_sizes_are_refused_and_change_nothing() {
             failure(text.write().unwrap().reserve(much)),
         ];
         for error in errors {
-            let expected = matches!(error, Error::TooLarge(..) | Error::OutOfMemory(_) | Error::HardLimit { .. });
+            let expected =
+                matches!(error, Error::TooLarge(..) | Error::OutOfMemory(_) | Error::HardLimit { .. });
             assert!(expected, "{much}: {error}");
         }
     }

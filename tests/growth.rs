@@ -51,7 +51,12 @@ fn a_reader_neither_waits_nor_moves_while_another_process_grows_the_pool_to_a_gi
         rounds += 1;
     }
     let after = pool.info();
-    println!("{rounds} readings while the pool grew from {} to {} bytes in {:?}", before.length, after.length, begin.elapsed());
+    println!(
+        "{rounds} readings while the pool grew from {} to {} bytes in {:?}",
+        before.length,
+        after.length,
+        begin.elapsed()
+    );
     assert!(after.length >= GIB);
     assert!(rounds > 0);
     assert_eq!((after.waited, after.moved, after.base), (before.waited, before.moved, before.base));
@@ -156,7 +161,16 @@ fn two_processes_use_a_pool_at_different_addresses() {
         let (name, base) = argument.split_once(' ').unwrap();
         let taken = base.parse::<usize>().unwrap();
         // SAFETY: reserves addresses that nothing uses, or fails; so that the pool cannot be mapped there by chance.
-        unsafe { libc::mmap(taken as *mut _, 1 << 30, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE, -1, 0) };
+        unsafe {
+            libc::mmap(
+                taken as *mut _,
+                1 << 30,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+                -1,
+                0,
+            )
+        };
         let pool = Pool::open(name).unwrap();
         assert_ne!(pool.info().base, taken);
         let map: Named<Map> = pool.named("map").unwrap();

@@ -85,11 +85,10 @@ fn a_creator_killed_anywhere_leaves_a_whole_pool_or_none() {
 fn a_builder_of_a_named_object_killed_halfway_leaves_the_name_free() {
     let pool = Pool::options().memfd().unwrap();
     let child = Child::fork_until_ready(|steps| {
-        let items = (0..1000u64).map(|i| {
-            if i == 500 {
+        let items = (0..1000u64).inspect(|i| {
+            if *i == 500 {
                 steps.reach_and_stay(1);
             }
-            i
         });
         let _ = pool.named_with::<Numbers, _>("numbers", || ShRwLock::new(aquifer::from_iter(items)));
     });

@@ -170,7 +170,10 @@ fn threads_and_processes_see_one_order_of_all_operations() {
     let mut notes: Vec<Note> = board.chunks_exact(WORDS).map(Note::read).collect();
     notes.sort_by_key(|n| n.number);
     let (on_map, on_list): (Vec<Note>, Vec<Note>) = notes.iter().partition(|n| n.what < 4);
-    assert!(on_list.iter().enumerate().all(|(i, n)| n.number == 2 * (i as u64 + 1)), "no number is missing or given twice");
+    assert!(
+        on_list.iter().enumerate().all(|(i, n)| n.number == 2 * (i as u64 + 1)),
+        "no number is missing or given twice"
+    );
     assert_eq!(map.read().unwrap().map, play_map(&on_map));
     assert_eq!(list.read().unwrap().list, play_list(&on_list));
     assert!(pool.check().unwrap().is_clean());

@@ -35,7 +35,7 @@ fn lists(pool: &Pool) -> Named<Lists> {
 /// Changes of every kind.
 fn upset(lists: &mut aquifer::Place<ShMap<ShString, ShVec<ShString>>>) -> Result<()> {
     lists["a"].push("two")?;
-    lists["a"].remove(0);
+    drop(lists["a"].remove(0));
     lists["a"].sort()?;
     drop(lists.remove("b"));
     lists.insert("c", [LONG, LONG, LONG])?;
@@ -198,7 +198,9 @@ fn a_guard_dropped_inside_keeps_its_lock_until_the_end() {
     pool.transaction(|_tx| {
         numbers.write()?.push(1)?;
         std::thread::scope(|s| {
-            s.spawn(|| assert!(numbers.try_read().is_err(), "others see nothing before the end")).join().unwrap();
+            s.spawn(|| assert!(numbers.try_read().is_err(), "others see nothing before the end"))
+                .join()
+                .unwrap();
         });
         Ok(())
     })
@@ -240,7 +242,9 @@ fn a_transaction_killed_anywhere_keeps_the_sum() {
                     let mut random = Random::new(seed);
                     loop {
                         match pay(&mut random) {
-                            Ok(()) | Err(Error::Aborted(_) | Error::WouldDeadlock(_)) => board[0].fetch_add(1, Ordering::SeqCst),
+                            Ok(()) | Err(Error::Aborted(_) | Error::WouldDeadlock(_)) => {
+                                board[0].fetch_add(1, Ordering::SeqCst)
+                            }
                             Err(e) => panic!("{e}"),
                         };
                     }
@@ -248,7 +252,9 @@ fn a_transaction_killed_anywhere_keeps_the_sum() {
             })
             .collect();
         let some = random.below(60);
-        until("payments", || board[0].load(Ordering::SeqCst) >= some || children.iter().any(Child::has_ended));
+        until("payments", || {
+            board[0].load(Ordering::SeqCst) >= some || children.iter().any(Child::has_ended)
+        });
         children.into_iter().for_each(|c| {
             c.kill();
         });

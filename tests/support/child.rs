@@ -6,7 +6,8 @@ use std::io::Write;
 use std::os::fd::FromRawFd;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Environment variable by which a test learns that it runs as the child of itself.
@@ -55,6 +56,7 @@ impl Child {
     /// Runs `f` in a child, which ends in order when `f` returns, without running any destructor of the parent's.
     pub fn fork(f: impl FnOnce(&Steps<'_>)) -> Child {
         let board = Board::new(2);
+        complain_in_children();
         // SAFETY: the child uses only what the library and the allocator support after a fork, and never returns.
         match unsafe { libc::fork() } {
             -1 => panic!("fork: {}", std::io::Error::last_os_error()),
@@ -79,7 +81,10 @@ impl Child {
     pub fn await_step(&self, step: u64) {
         until("a child's step", || {
             let reached = self.board[0].load(Ordering::SeqCst) >= step;
-            assert!(reached || !self.has_ended() || self.board[0].load(Ordering::SeqCst) >= step, "the child ended before step {step}");
+            assert!(
+                reached || !self.has_ended() || self.board[0].load(Ordering::SeqCst) >= step,
+                "the child ended before step {step}"
+            );
             reached
         });
     }
@@ -103,7 +108,10 @@ impl Child {
     pub fn finish(mut self) {
         until("the end of a child", || self.has_ended());
         let status = self.reap();
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "a child failed: status {status:#x}");
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+            "a child failed: status {status:#x}"
+        );
     }
 
     /// Kills it, which must be alive, and waits until the kernel has reaped it; tells how long that took.
@@ -140,7 +148,8 @@ fn has_ended(pid: i32) -> bool {
     // SAFETY: asks about a child of ours without reaping it; zero is valid for the answer.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        let asked = libc::waitid(libc::P_PID, pid as u32, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+        let asked =
+            libc::waitid(libc::P_PID, pid as u32, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
         assert_eq!(asked, 0, "{}", std::io::Error::last_os_error());
         info.si_pid() != 0
     }
@@ -149,11 +158,26 @@ fn has_ended(pid: i32) -> bool {
 fn run_child(board: &Board, f: impl FnOnce(&Steps<'_>)) -> ! {
     // SAFETY: takes two integers; the child dies with the thread that forked it.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    std::panic::set_hook(Box::new(complain));
+    IN_CHILD.store(true, Ordering::SeqCst);
     let steps = Steps { reached: &board[0], told: &board[1] };
     let failed = catch_unwind(AssertUnwindSafe(|| f(&steps))).is_err();
     // SAFETY: ends the child at once: the parent's destructors must not run here.
     unsafe { libc::_exit(if failed { 101 } else { 0 }) }
+}
+
+/// Whether this process is a forked child.
+static IN_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Sets the panic hook before the fork: in a child its lock may belong to a thread that is not there.
+fn complain_in_children() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| match IN_CHILD.load(Ordering::SeqCst) {
+            true => complain(panic),
+            false => before(panic),
+        }));
+    });
 }
 
 /// Writes past the test harness, which would keep what a forked child says.
@@ -173,7 +197,9 @@ pub fn role(test: &str) -> Option<String> {
 /// Starts this program anew to run only `test`, which finds `argument` in [`role`].
 pub fn execute(test: &str, argument: &str) -> Executed {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ROLE, format!("{test}={argument}"));
+    command
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(ROLE, format!("{test}={argument}"));
     Executed(command.spawn().unwrap())
 }
 

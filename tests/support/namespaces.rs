@@ -14,7 +14,13 @@ pub fn small_shared_folder(bytes: u64) -> io::Result<()> {
         check(libc::unshare(libc::CLONE_NEWNS))?;
         let quiet = libc::MS_REC | libc::MS_PRIVATE;
         check(libc::mount(std::ptr::null(), c"/".as_ptr(), std::ptr::null(), quiet, std::ptr::null()))?;
-        check(libc::mount(c"tmpfs".as_ptr(), c"/dev/shm".as_ptr(), c"tmpfs".as_ptr(), 0, options.as_ptr().cast()))
+        check(libc::mount(
+            c"tmpfs".as_ptr(),
+            c"/dev/shm".as_ptr(),
+            c"tmpfs".as_ptr(),
+            0,
+            options.as_ptr().cast(),
+        ))
     }
 }
 

@@ -21,7 +21,14 @@ impl Board {
             let fd = libc::memfd_create(c"aquifer-test-board".as_ptr(), libc::MFD_CLOEXEC);
             assert!(fd >= 0, "{}", std::io::Error::last_os_error());
             assert_eq!(libc::ftruncate(fd, (count * 8) as i64), 0);
-            let p = libc::mmap(std::ptr::null_mut(), count * 8, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0);
+            let p = libc::mmap(
+                std::ptr::null_mut(),
+                count * 8,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                fd,
+                0,
+            );
             assert_ne!(p, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
             libc::close(fd);
             p.cast()
