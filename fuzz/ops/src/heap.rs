@@ -59,10 +59,20 @@ pub enum Step {
 /// What is done to the heap.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Op {
-    Alloc { size: Size, align: u8 },
-    Zeroed { size: Size },
-    Free { which: u8 },
-    Resize { which: u8, size: Size },
+    Alloc {
+        size: Size,
+        align: u8,
+    },
+    Zeroed {
+        size: Size,
+    },
+    Free {
+        which: u8,
+    },
+    Resize {
+        which: u8,
+        size: Size,
+    },
     BadFree(Bad),
     /// An operation of several steps that is committed.
     Whole(Vec<Step>),
@@ -97,6 +107,10 @@ pub fn run(data: &[u8]) {
     reclaim(pool.seat().unwrap()).unwrap();
     model.compare();
     let left = stats(&pool).unwrap();
-    assert_eq!(left.blocks, model.log_chunks().len() as u64, "more than the chunks of the logs is left: {left:?}");
+    assert_eq!(
+        left.blocks,
+        model.log_chunks().len() as u64,
+        "more than the chunks of the logs is left: {left:?}"
+    );
     assert!(model.other_threads() || left.pages_slab == 0, "slabs are left: {left:?}");
 }

@@ -13,4 +13,5 @@ pub mod world;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [("heap", heap::run), ("vec", vec::run), ("map", map::run), ("set", set::run)];
+pub const TARGETS: [Target; 4] =
+    [("heap", heap::run), ("vec", vec::run), ("map", map::run), ("set", set::run)];

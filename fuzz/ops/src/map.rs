@@ -3,7 +3,10 @@
 use crate::setup::Setup;
 use crate::vec::text;
 use crate::world::{self, Subject, done};
-use aquifer::{DefaultInPool, Emplace, Error, Key, KeySource, Place, Relocatable, Result, ShHash, ShMap, ShString, ShVec, from_iter};
+use aquifer::{
+    DefaultInPool, Emplace, Error, Key, KeySource, Place, Relocatable, Result, ShHash, ShMap, ShString,
+    ShVec, from_iter,
+};
 use arbitrary::Arbitrary;
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -14,26 +17,67 @@ use std::marker::PhantomData;
 /// What is done to a map. Keys and values are made from numbers.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Op {
-    Insert { key: u8, value: u16 },
-    Remove { key: u8 },
+    Insert {
+        key: u8,
+        value: u16,
+    },
+    Remove {
+        key: u8,
+    },
     /// Removes a key that was inserted, whichever that is.
-    RemoveSome { nth: u8 },
-    Get { key: u8 },
-    Change { key: u8, by: u16 },
-    Set { key: u8, value: u16 },
-    EntryOrInsert { key: u8, value: u16, by: u16 },
-    EntryAndModify { key: u8, value: u16, by: u16 },
-    EntryInsert { key: u8, value: u16 },
-    EntryRemove { key: u8 },
-    ChangeAll { by: u16 },
-    ChangeValues { by: u16 },
-    Retain { modulus: u8, by: u16 },
+    RemoveSome {
+        nth: u8,
+    },
+    Get {
+        key: u8,
+    },
+    Change {
+        key: u8,
+        by: u16,
+    },
+    Set {
+        key: u8,
+        value: u16,
+    },
+    EntryOrInsert {
+        key: u8,
+        value: u16,
+        by: u16,
+    },
+    EntryAndModify {
+        key: u8,
+        value: u16,
+        by: u16,
+    },
+    EntryInsert {
+        key: u8,
+        value: u16,
+    },
+    EntryRemove {
+        key: u8,
+    },
+    ChangeAll {
+        by: u16,
+    },
+    ChangeValues {
+        by: u16,
+    },
+    Retain {
+        modulus: u8,
+        by: u16,
+    },
     Clear,
     Reserve(u16),
     ReserveTooMuch,
     ShrinkToFit,
-    Extend { first: u16, count: u8 },
-    SetAll { first: u16, count: u8 },
+    Extend {
+        first: u16,
+        count: u8,
+    },
+    SetAll {
+        first: u16,
+        count: u8,
+    },
 }
 
 /// Keys looked up as `Q`, and values.
@@ -81,8 +125,9 @@ impl<K, V, Q, KS, VS> Subject for Entries<K, V, Q, KS, VS>
 where
     K: Key + Borrow<Q> + Emplace<KS>,
     V: Relocatable + Emplace<VS>,
-    ShMap<K, V>:
-        Relocatable<Access = Place<ShMap<K, V>>> + DefaultInPool + Emplace<aquifer::iter::FromIter<std::vec::IntoIter<(KS, VS)>>>,
+    ShMap<K, V>: Relocatable<Access = Place<ShMap<K, V>>>
+        + DefaultInPool
+        + Emplace<aquifer::iter::FromIter<std::vec::IntoIter<(KS, VS)>>>,
     Q: ShHash + Eq + Hash + ?Sized,
     KS: Clone + Eq + Hash + Debug + Borrow<Q> + KeySource<K, Query = Q>,
     VS: Clone + Eq + Debug,
@@ -93,16 +138,36 @@ where
 
     fn apply(&self, ours: &mut Place<ShMap<K, V>>, model: &mut HashMap<KS, VS>, op: &Op, setup: Setup) {
         match op {
-            Op::EntryOrInsert { .. } | Op::EntryAndModify { .. } | Op::EntryInsert { .. } | Op::EntryRemove { .. } => {
+            Op::EntryOrInsert { .. }
+            | Op::EntryAndModify { .. }
+            | Op::EntryInsert { .. }
+            | Op::EntryRemove { .. } => {
                 self.entry(ours, model, op, setup);
             }
-            Op::Change { .. } | Op::Set { .. } | Op::ChangeAll { .. } | Op::ChangeValues { .. } | Op::Retain { .. } => {
+            Op::Change { .. }
+            | Op::Set { .. }
+            | Op::ChangeAll { .. }
+            | Op::ChangeValues { .. }
+            | Op::Retain { .. } => {
                 self.change_values(ours, model, op, setup);
             }
             Op::Reserve(_) | Op::ReserveTooMuch | Op::ShrinkToFit => reserve(ours, model.len(), op, setup),
             _ => self.add_and_remove(ours, model, op, setup),
         }
         assert_eq!((ours.len(), ours.is_empty()), (model.len(), model.is_empty()));
+    }
+
+    fn is_fallible(op: &Op) -> bool {
+        matches!(
+            op,
+            Op::Insert { .. }
+                | Op::Get { .. }
+                | Op::EntryInsert { .. }
+                | Op::Reserve(_)
+                | Op::ReserveTooMuch
+                | Op::Extend { .. }
+                | Op::SetAll { .. }
+        )
     }
 
     fn compare(&self, ours: &ShMap<K, V>, model: &HashMap<KS, VS>) {
@@ -137,20 +202,30 @@ impl<K, V, Q, KS, VS> Entries<K, V, Q, KS, VS>
 where
     K: Key + Borrow<Q> + Emplace<KS>,
     V: Relocatable + Emplace<VS>,
-    ShMap<K, V>: Relocatable<Access = Place<ShMap<K, V>>> + Emplace<aquifer::iter::FromIter<std::vec::IntoIter<(KS, VS)>>>,
+    ShMap<K, V>: Relocatable<Access = Place<ShMap<K, V>>>
+        + Emplace<aquifer::iter::FromIter<std::vec::IntoIter<(KS, VS)>>>,
     Q: ShHash + Eq + Hash + ?Sized,
     KS: Clone + Eq + Hash + Debug + Borrow<Q> + KeySource<K, Query = Q>,
     VS: Clone + Eq + Debug,
 {
     fn pairs(&self, first: u16, count: u8) -> Vec<(KS, VS)> {
-        (0..u16::from(count)).map(|i| first.wrapping_add(i)).map(|n| ((self.key)(n), (self.value)(n))).collect()
+        (0..u16::from(count))
+            .map(|i| first.wrapping_add(i))
+            .map(|n| ((self.key)(n), (self.value)(n)))
+            .collect()
     }
 
     fn read_taken(&self, taken: V::Taken<'_>) -> VS {
         (self.read)(taken.borrow())
     }
 
-    fn add_and_remove(&self, ours: &mut Place<ShMap<K, V>>, model: &mut HashMap<KS, VS>, op: &Op, setup: Setup) {
+    fn add_and_remove(
+        &self,
+        ours: &mut Place<ShMap<K, V>>,
+        model: &mut HashMap<KS, VS>,
+        op: &Op,
+        setup: Setup,
+    ) {
         match *op {
             Op::Insert { key, value } => {
                 let (key, value) = ((self.key)(key.into()), (self.value)(value));
@@ -168,7 +243,12 @@ where
                 let key = (self.key)(key.into());
                 assert_eq!(ours.get(key.borrow()).map(self.read).as_ref(), model.get::<KS>(&key));
                 assert_eq!(ours.contains_key(key.borrow()), model.contains_key::<KS>(&key));
-                assert_eq!(ours.get_key_value(key.borrow()).map(|(k, _)| (self.read_key)(k)).is_none_or(|k| k == key), true);
+                assert_eq!(
+                    ours.get_key_value(key.borrow())
+                        .map(|(k, _)| (self.read_key)(k))
+                        .is_none_or(|k| k == key),
+                    true
+                );
             }
             Op::Clear => {
                 ours.clear();
@@ -210,9 +290,15 @@ where
             Op::EntryAndModify { key, value, by } => {
                 let (key, value) = ((self.key)(key.into()), (self.value)(value));
                 let mut changed = false;
-                let entry = ours.entry(key.clone()).and_modify(|v| changed = done((self.change)(v, by), setup).is_some());
+                let entry = ours
+                    .entry(key.clone())
+                    .and_modify(|v| changed = done((self.change)(v, by), setup).is_some());
                 if done(entry.or_insert_with(|| value.clone()), setup).is_some() {
-                    let place = model.entry(key).and_modify(|v| if changed { (self.change_model)(v, by) });
+                    let place = model.entry(key).and_modify(|v| {
+                        if changed {
+                            (self.change_model)(v, by)
+                        }
+                    });
                     place.or_insert(value);
                 }
             }
@@ -243,7 +329,13 @@ where
         }
     }
 
-    fn change_values(&self, ours: &mut Place<ShMap<K, V>>, model: &mut HashMap<KS, VS>, op: &Op, setup: Setup) {
+    fn change_values(
+        &self,
+        ours: &mut Place<ShMap<K, V>>,
+        model: &mut HashMap<KS, VS>,
+        op: &Op,
+        setup: Setup,
+    ) {
         let changed = |place: &mut V::Access, by: u16| done((self.change)(place, by), setup).is_some();
         match *op {
             Op::Change { key, by } => {

@@ -37,15 +37,22 @@ pub struct Items<K, Q: ?Sized, S> {
 /// Applies an input to sets.
 pub fn run(data: &[u8]) {
     let (setup, ops) = Setup::read::<Op>(data);
-    world::run(&Items::<u64, u64, u64> { make: |n| u64::from(n) << 8, read: |k| *k, query: PhantomData }, setup, &ops);
-    let texts = Items::<ShString, str, String> { make: text, read: |k| k.as_str().to_owned(), query: PhantomData };
+    world::run(
+        &Items::<u64, u64, u64> { make: |n| u64::from(n) << 8, read: |k| *k, query: PhantomData },
+        setup,
+        &ops,
+    );
+    let texts =
+        Items::<ShString, str, String> { make: text, read: |k| k.as_str().to_owned(), query: PhantomData };
     world::run(&texts, setup, &ops);
 }
 
 impl<K, Q, S> Subject for Items<K, Q, S>
 where
     K: Key + Borrow<Q> + Emplace<S>,
-    ShSet<K>: Relocatable<Access = Place<ShSet<K>>> + DefaultInPool + Emplace<aquifer::iter::FromIter<std::vec::IntoIter<S>>>,
+    ShSet<K>: Relocatable<Access = Place<ShSet<K>>>
+        + DefaultInPool
+        + Emplace<aquifer::iter::FromIter<std::vec::IntoIter<S>>>,
     Q: ShHash + Eq + ?Sized,
     S: Clone + Eq + Hash + Debug + Borrow<Q>,
 {
@@ -92,6 +99,18 @@ where
         assert_eq!((ours.len(), ours.is_empty()), (model.len(), model.is_empty()));
     }
 
+    fn is_fallible(op: &Op) -> bool {
+        matches!(
+            op,
+            Op::Insert { .. }
+                | Op::Contains { .. }
+                | Op::Reserve(_)
+                | Op::ReserveTooMuch
+                | Op::Extend { .. }
+                | Op::SetAll { .. }
+        )
+    }
+
     fn compare(&self, ours: &ShSet<K>, model: &HashSet<S>) {
         assert_eq!(ours.iter().map(self.read).collect::<HashSet<_>>(), *model);
         assert_eq!((ours.len(), ours.iter().count()), (model.len(), model.len()));
@@ -108,7 +127,9 @@ where
     S: Clone + Eq + Hash,
 {
     fn add_several(&self, ours: &mut Place<ShSet<K>>, model: &mut HashSet<S>, op: &Op, setup: Setup) {
-        let make = |first: u16, count: u8| (0..u16::from(count)).map(|i| (self.make)(first.wrapping_add(i))).collect::<Vec<_>>();
+        let make = |first: u16, count: u8| {
+            (0..u16::from(count)).map(|i| (self.make)(first.wrapping_add(i))).collect::<Vec<_>>()
+        };
         match *op {
             Op::Extend { first, count } => {
                 for item in make(first, count) {

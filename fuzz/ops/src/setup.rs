@@ -26,7 +26,7 @@ pub struct Setup {
     pub rolled_back: bool,
     /// The second half runs in a transaction that is committed, unless it is rolled back.
     pub committed: bool,
-    /// There is so little memory that operations may fail. Not with a transaction.
+    /// There is so little memory that operations may fail.
     pub tight: bool,
 }
 
@@ -53,7 +53,11 @@ impl Setup {
     /// A pool of the smallest size, which grows by as little as it may, with nothing but these layers above it.
     pub fn raw_pool(self, upper: &'static dyn Upper) -> RawPool {
         let options = Options::new().size(0).growth(STEP, STEP).hard_limit(HARD_LIMIT);
-        let made = if self.moves { RawPool::memfd(&options.window(1), upper) } else { RawPool::private(&options, upper) };
+        let made = if self.moves {
+            RawPool::memfd(&options.window(1), upper)
+        } else {
+            RawPool::private(&options, upper)
+        };
         made.expect("a pool of the smallest size")
     }
 
@@ -70,9 +74,7 @@ impl<'a> Arbitrary<'a> for Setup {
     fn arbitrary(input: &mut Unstructured<'a>) -> Result<Setup> {
         let bits = u8::arbitrary(input)?;
         let bit = |i: u8| bits >> i & 1 != 0;
-        let (rolled_back, committed) = (bit(1), bit(2));
-        // A transaction may need memory for every change: those that cannot say that there is none would panic.
-        Ok(Setup { moves: bit(0), rolled_back, committed, tight: bit(3) && !rolled_back && !committed })
+        Ok(Setup { moves: bit(0), rolled_back: bit(1), committed: bit(2), tight: bit(3) })
     }
 }
 

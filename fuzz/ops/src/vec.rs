@@ -12,28 +12,61 @@ use std::fmt::Debug;
 pub enum Op {
     Push(u16),
     Pop,
-    Insert { at: u8, element: u16 },
-    Remove { at: u8 },
-    SwapRemove { at: u8 },
-    Truncate { len: u8 },
+    Insert {
+        at: u8,
+        element: u16,
+    },
+    Remove {
+        at: u8,
+    },
+    SwapRemove {
+        at: u8,
+    },
+    Truncate {
+        len: u8,
+    },
     Clear,
     Reserve(u16),
     ReserveTooMuch,
     ShrinkToFit,
-    Extend { first: u16, count: u8 },
-    Set { first: u16, count: u8 },
-    Change { at: u8, by: u16 },
-    ChangeLast { by: u16 },
-    ChangeAll { by: u16 },
-    Replace { at: u8, element: u16 },
-    Swap { a: u8, b: u8 },
-    Retain { modulus: u8 },
+    Extend {
+        first: u16,
+        count: u8,
+    },
+    Set {
+        first: u16,
+        count: u8,
+    },
+    Change {
+        at: u8,
+        by: u16,
+    },
+    ChangeLast {
+        by: u16,
+    },
+    ChangeAll {
+        by: u16,
+    },
+    Replace {
+        at: u8,
+        element: u16,
+    },
+    Swap {
+        a: u8,
+        b: u8,
+    },
+    Retain {
+        modulus: u8,
+    },
     Dedup,
     Sort,
     SortBackwards,
     Reverse,
     /// What only vectors of plain elements can, or something else in its place.
-    Special { at: u8, by: u16 },
+    Special {
+        at: u8,
+        by: u16,
+    },
 }
 
 /// Elements of one type.
@@ -115,7 +148,9 @@ pub fn text(n: u16) -> String {
 impl<T, S> Subject for Elements<T, S>
 where
     T: Relocatable + Emplace<S> + Ord,
-    ShVec<T>: Relocatable<Access = Place<ShVec<T>>> + DefaultInPool + Emplace<aquifer::iter::FromIter<std::vec::IntoIter<S>>>,
+    ShVec<T>: Relocatable<Access = Place<ShVec<T>>>
+        + DefaultInPool
+        + Emplace<aquifer::iter::FromIter<std::vec::IntoIter<S>>>,
     S: Clone + Ord + Debug,
 {
     type Ours = ShVec<T>;
@@ -124,13 +159,38 @@ where
 
     fn apply(&self, ours: &mut Place<ShVec<T>>, model: &mut Vec<S>, op: &Op, setup: Setup) {
         match *op {
-            Op::Change { .. } | Op::ChangeLast { .. } | Op::ChangeAll { .. } | Op::Replace { .. } | Op::Special { .. } => {
+            Op::Change { .. }
+            | Op::ChangeLast { .. }
+            | Op::ChangeAll { .. }
+            | Op::Replace { .. }
+            | Op::Special { .. } => {
                 self.change_elements(ours, model, op, setup);
             }
-            Op::Retain { .. } | Op::Dedup | Op::Sort | Op::SortBackwards | Op::Reverse => self.rearrange(ours, model, op, setup),
+            Op::Retain { .. } | Op::Dedup | Op::Sort | Op::SortBackwards | Op::Reverse => {
+                self.rearrange(ours, model, op, setup)
+            }
             Op::Reserve(_) | Op::ReserveTooMuch | Op::ShrinkToFit => reserve(ours, model.len(), op, setup),
             _ => self.add_and_remove(ours, model, op, setup),
         }
+    }
+
+    fn is_fallible(op: &Op) -> bool {
+        matches!(
+            op,
+            Op::Push(_)
+                | Op::Insert { .. }
+                | Op::Reserve(_)
+                | Op::ReserveTooMuch
+                | Op::ShrinkToFit
+                | Op::Extend { .. }
+                | Op::Set { .. }
+                | Op::Retain { .. }
+                | Op::Dedup
+                | Op::Sort
+                | Op::SortBackwards
+                | Op::Reverse
+                | Op::Special { .. }
+        )
     }
 
     fn compare(&self, ours: &ShVec<T>, model: &Vec<S>) {

@@ -36,7 +36,14 @@ pub struct Model {
 
 impl Model {
     pub fn new(pool: &RawPool) -> Model {
-        Model { pool: pool.clone(), blocks: Blocks::new(), last_freed: 0, next_fill: 1, held: None, other_threads: false }
+        Model {
+            pool: pool.clone(),
+            blocks: Blocks::new(),
+            last_freed: 0,
+            next_fill: 1,
+            held: None,
+            other_threads: false,
+        }
     }
 
     pub fn apply(&mut self, op: Op) {
@@ -70,7 +77,10 @@ impl Model {
         let Some(held) = self.held.take() else { return };
         self.blocks = held;
         for (offset, block) in &self.blocks {
-            assert!(filled(&self.pool, *offset, *block), "the block at {offset:#x} was changed by what was rolled back");
+            assert!(
+                filled(&self.pool, *offset, *block),
+                "the block at {offset:#x} was changed by what was rolled back"
+            );
         }
     }
 
@@ -106,10 +116,20 @@ impl Model {
     fn enter(&mut self, offset: u64, layout: Layout) {
         let size = layout.size();
         let held = heap::block_size(&self.pool, offset).expect("a new block is a block");
-        assert!(held as usize >= size && offset.is_multiple_of(layout.align().max(16) as u64), "{offset:#x} for {layout:?}");
-        let before = self.blocks.range(..=offset).next_back().map(|(o, _)| o + heap::block_size(&self.pool, *o).unwrap());
+        assert!(
+            held as usize >= size && offset.is_multiple_of(layout.align().max(16) as u64),
+            "{offset:#x} for {layout:?}"
+        );
+        let before = self
+            .blocks
+            .range(..=offset)
+            .next_back()
+            .map(|(o, _)| o + heap::block_size(&self.pool, *o).unwrap());
         assert!(before.is_none_or(|end| end <= offset), "{offset:#x} overlaps the block before it");
-        assert!(self.blocks.range(offset..).next().is_none_or(|(o, _)| offset + held <= *o), "{offset:#x} overlaps the next block");
+        assert!(
+            self.blocks.range(offset..).next().is_none_or(|(o, _)| offset + held <= *o),
+            "{offset:#x} overlaps the next block"
+        );
         let block = Block { size, fill: self.next_fill, freed: false };
         self.next_fill = self.next_fill.wrapping_add(1);
         fill(&self.pool, offset, block);
@@ -144,7 +164,10 @@ impl Model {
         let op = self.pool.seat().unwrap().bare().begin();
         let resized = heap::resize_in_place(op.cx(), offset, size);
         op.commit();
-        assert!(filled(&self.pool, offset, Block { size: old.size.min(size).min(EDGE), ..old }), "resizing changed bytes at {offset:#x}");
+        assert!(
+            filled(&self.pool, offset, Block { size: old.size.min(size).min(EDGE), ..old }),
+            "resizing changed bytes at {offset:#x}"
+        );
         if !resized.unwrap() {
             return;
         }
@@ -273,7 +296,10 @@ fn layout_of(size: Size, align: u8) -> Layout {
 
 /// A request that fails does so for lack of room: within a pool of that length there is none as long.
 fn refused(pool: &Inner, size: usize, align: usize, error: &Error) {
-    assert!(matches!(error, Error::HardLimit { .. } | Error::TooLarge(..) | Error::OutOfMemory(_)), "{size} bytes: {error}");
+    assert!(
+        matches!(error, Error::HardLimit { .. } | Error::TooLarge(..) | Error::OutOfMemory(_)),
+        "{size} bytes: {error}"
+    );
     let s = heap::stats(pool).unwrap();
     let growable = HARD_LIMIT - s.length;
     let needed = (size + align) as u64 + PAGE;
