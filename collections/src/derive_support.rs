@@ -10,14 +10,6 @@ pub use crate::taken::Taken;
 pub use aquifer_pool::Result;
 use std::mem::MaybeUninit;
 
-/// A type's schema, by function.
-pub fn schema_of<T: Relocatable>() -> &'static Schema {
-    T::SCHEMA
-}
-
-/// Holds for types that may live in a pool.
-pub const fn is_relocatable<T: Relocatable>() {}
-
 /// Holds for plain types.
 pub const fn is_plain<T: Plain>() {}
 

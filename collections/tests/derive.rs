@@ -52,7 +52,9 @@ struct Event {
 enum Kind {
     #[default]
     Click,
-    Scroll { by: i32 } = 5,
+    Scroll {
+        by: i32,
+    } = 5,
     Key(char, bool),
 }
 
@@ -85,8 +87,15 @@ fn pool() -> Pool {
     Pool::options().private().unwrap()
 }
 
-fn sample() -> SessionNew<auth_new::User<&'static str, [&'static str; 2]>, Option<&'static str>, u64, u8, [Event; 0]> {
-    SessionNew { auth: auth_new::User { name: "ann", scopes: ["read", "write"] }, csrf: None, expires: 5, r#type: 1, events: [] }
+fn sample()
+-> SessionNew<auth_new::User<&'static str, [&'static str; 2]>, Option<&'static str>, u64, u8, [Event; 0]> {
+    SessionNew {
+        auth: auth_new::User { name: "ann", scopes: ["read", "write"] },
+        csrf: None,
+        expires: 5,
+        r#type: 1,
+        events: [],
+    }
 }
 
 #[test]
@@ -149,10 +158,15 @@ fn a_taken_struct_goes_elsewhere_or_is_freed() {
 #[test]
 fn a_tree_holds_itself() {
     let pool = pool();
-    let tree = pool.named_with::<ShMutex<Tree>, _>("tree", || ShMutex::new(TreeNew { name: "root", kids: ShVec::new() })).unwrap();
+    let tree = pool
+        .named_with::<ShMutex<Tree>, _>("tree", || ShMutex::new(TreeNew { name: "root", kids: ShVec::new() }))
+        .unwrap();
     let mut root = tree.lock().unwrap();
     root.kids_mut().push(TreeNew { name: "kid", kids: ShVec::new() }).unwrap();
-    root.kids_mut()[0].kids_mut().push(TreeNew { name: "a kid with a name of more than a few bytes", kids: ShVec::new() }).unwrap();
+    root.kids_mut()[0]
+        .kids_mut()
+        .push(TreeNew { name: "a kid with a name of more than a few bytes", kids: ShVec::new() })
+        .unwrap();
     assert_eq!(root.kids[0].kids[0].kids.len(), 0);
     drop(root.kids_mut().pop());
     drop(root);
@@ -197,7 +211,9 @@ fn plain_types_are_keys_and_values() {
 
 #[test]
 fn an_enum_says_where_its_fields_stand() {
-    let Shape::Enum { tag_offset: 0, tag_size: 1, variants } = Kind::SCHEMA.shape else { panic!("{:?}", Kind::SCHEMA) };
+    let Shape::Enum { tag_offset: 0, tag_size: 1, variants } = Kind::SCHEMA.shape else {
+        panic!("{:?}", Kind::SCHEMA)
+    };
     assert_eq!(variants.iter().map(|v| v.tag).collect::<Vec<_>>(), [0, 5, 6]);
     assert_eq!(variants[1].fields[0].offset, 4);
     assert_eq!(variants[2].fields.iter().map(|f| f.offset).collect::<Vec<_>>(), [4, 8]);

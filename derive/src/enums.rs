@@ -11,19 +11,19 @@ use syn::{DataEnum, Fields, Ident, Result, Variant};
 pub(crate) fn derive(ty: &Type<'_>, data: &DataEnum) -> Result<TokenStream> {
     let support = &ty.support;
     let shape = tags::shape(ty.input, data, support)?;
-    let all = data.variants.iter().flat_map(|v| fields_of(&v.fields)).collect::<Vec<_>>();
     let sums = data.variants.iter().map(|v| {
-        let types = v.fields.iter().map(|f| &f.ty);
-        quote!(0 #(+ <#types as #support::Relocatable>::OWNED)*)
+        let fields = fields_of(&v.fields);
+        let fields = fields.iter().map(|f| f.relocatable(support));
+        quote!(0 #(+ #fields::OWNED)*)
     });
     let discards = data.variants.iter().map(|v| {
         let fields = fields_of(&v.fields);
         let (name, pattern) = (&v.ident, pattern(&v.fields, &fields));
         let each = fields.iter().map(|f| {
-            let (field, local) = (f.ty, &f.local);
+            let (field, local) = (f.relocatable(support), &f.local);
             quote! {
                 // SAFETY: a field of the caller's value.
-                unsafe { <#field as #support::Relocatable>::discard(#local, cx) };
+                unsafe { #field::discard(#local, cx) };
             }
         });
         quote!(Self::#name #pattern => { #(#each)* })
@@ -33,8 +33,7 @@ pub(crate) fn derive(ty: &Type<'_>, data: &DataEnum) -> Result<TokenStream> {
         match unsafe { &*p } { #(#discards)* }
     };
     let implementation = ty.implementation(&shape, &quote!(#support::largest(&[#(#sums),*])), &discard);
-    let parts =
-        [ty.assertions(&all), ty.access_type(), variants(ty, data), methods(ty, data), sources(ty, data)];
+    let parts = [ty.assertion(), ty.access_type(), variants(ty, data), methods(ty, data), sources(ty, data)];
     Ok(quote!(#implementation #(#parts)*))
 }
 
@@ -58,8 +57,8 @@ fn variants(ty: &Type<'_>, data: &DataEnum) -> TokenStream {
         let (variant, text) = (&v.ident, format!("`{}`", v.ident));
         let fields = fields_of(&v.fields);
         let fields = fields.iter().map(|f| {
-            let (field, doc) = (f.ty, format!("`{}`", f.text));
-            let access = quote_spanned!(f.span()=> <#field as #support::Relocatable>::Access);
+            let (field, doc) = (f.relocatable(support), format!("`{}`", f.text));
+            let access = quote_spanned!(f.span()=> #field::Access);
             let field = f.with(quote!(&'place mut #access));
             quote!(#[doc = #doc] #field)
         });
@@ -87,10 +86,10 @@ fn methods(ty: &Type<'_>, data: &DataEnum) -> TokenStream {
         let fields = fields_of(&v.fields);
         let (variant, pattern) = (&v.ident, pattern(&v.fields, &fields));
         let each = fields.iter().map(|f| {
-            let (field, local) = (f.ty, &f.local);
+            let (field, local) = (f.relocatable(support), &f.local);
             f.with(quote! {
                 // SAFETY: a field of a value that is exclusively ours as long as `self` is borrowed.
-                unsafe { <#field as #support::Relocatable>::access(#local, cx) }
+                unsafe { #field::access(#local, cx) }
             })
         });
         let body = surround(&v.fields, quote!(#(#each),*));
@@ -156,7 +155,7 @@ fn build(ty: &Type<'_>, module: &Ident, v: &Variant) -> TokenStream {
         generics
             .make_where_clause()
             .predicates
-            .push(syn::parse_quote!(#field: #support::Emplace<#parameter>));
+            .push(syn::parse_quote_spanned!(f.span()=> #field: #support::Emplace<#parameter>));
     }
     let (with_bounds, _, clauses) = generics.split_for_impl();
     let (_, arguments, _) = ty.generics.split_for_impl();

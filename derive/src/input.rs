@@ -1,7 +1,7 @@
 //! What all derives read: attributes, layout, generics, fields.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
@@ -118,6 +118,12 @@ impl FieldOf<'_> {
     /// Where errors about the field's type are shown; to lints it is generated code.
     pub(crate) fn span(&self) -> Span {
         Span::call_site().located_at(self.ty.span())
+    }
+
+    /// `<type as Relocatable>`, at the field: the compiler says once, and there, what is wrong with the type.
+    pub(crate) fn relocatable(&self, support: &TokenStream) -> TokenStream {
+        let ty = self.ty;
+        quote_spanned!(self.span()=> <#ty as #support::Relocatable>)
     }
 
     /// `name: value`, or `value` for numbered fields.

@@ -28,9 +28,8 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
 pub(crate) fn struct_shape(fields: &Fields, support: &TokenStream) -> TokenStream {
     let fields = fields_of(fields);
     let each = fields.iter().map(|f| {
-        let (text, member, ty) = (&f.text, &f.member, f.ty);
-        let schema = quote_spanned!(f.span()=> #support::schema_of::<#ty>);
-        quote!(#support::Field { name: #text, offset: ::core::mem::offset_of!(Self, #member), schema: #schema })
+        let (text, member, field) = (&f.text, &f.member, f.relocatable(support));
+        quote!(#support::Field { name: #text, offset: ::core::mem::offset_of!(Self, #member), schema: || #field::SCHEMA })
     });
     quote!(#support::Shape::Struct(&[#(#each),*]))
 }

@@ -1,9 +1,9 @@
 //! `#[derive(Relocatable)]`: what structs and enums have in common.
 
-use crate::input::{FieldOf, bounded, no_union, support};
+use crate::input::{bounded, no_union, support};
 use crate::{enums, structs};
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Generics, Ident, Result};
 
 /// What the parts of the expansion need to know.
@@ -130,7 +130,7 @@ impl Type<'_> {
         let (support, access, name, text) = (&self.support, &self.access, &self.input.ident, self.name());
         let (with_bounds, arguments, clauses) = self.generics.split_for_impl();
         quote! {
-            // SAFETY: all fields are relocatable (asserted) and the type has no destructor (asserted); the schema says where they stand.
+            // SAFETY: all fields are relocatable (they are used as such) and the type has no destructor (asserted); the schema says where they stand.
             #[automatically_derived]
             unsafe impl #with_bounds #support::Relocatable for #name #arguments #clauses {
                 type Kind = #support::InPlace;
@@ -181,19 +181,12 @@ impl Type<'_> {
         }
     }
 
-    /// Asserts that each field may live in a pool, with an error at the field, and that the type has no destructor.
-    pub(crate) fn assertions(&self, fields: &[FieldOf<'_>]) -> TokenStream {
-        let (support, name) = (&self.support, &self.input.ident);
+    /// Asserts that the type has no destructor. That its fields may live in a pool follows from their use.
+    pub(crate) fn assertion(&self) -> TokenStream {
+        let name = &self.input.ident;
         let (with_bounds, arguments, clauses) = self.generics.split_for_impl();
-        let each = fields.iter().map(|f| {
-            let ty = f.ty;
-            quote_spanned!(f.span()=> #support::is_relocatable::<#ty>();)
-        });
         quote! {
             const _: () = {
-                #[allow(dead_code)]
-                fn fields #with_bounds () #clauses { #(#each)* }
-
                 // Overlaps with the implementation below if the type has a destructor, which would run for values that stay in the pool.
                 #[allow(dead_code, drop_bounds, non_camel_case_types)]
                 trait ATypeInAPoolMustNotImplementDrop {}

@@ -12,14 +12,14 @@ pub(crate) fn derive(ty: &Type<'_>, data: &DataStruct) -> Result<TokenStream> {
     let support = &ty.support;
     let fields = fields_of(&data.fields);
     let owned = fields.iter().map(|f| {
-        let field = f.ty;
-        quote!(<#field as #support::Relocatable>::OWNED)
+        let field = f.relocatable(support);
+        quote!(#field::OWNED)
     });
     let discards = fields.iter().map(|f| {
-        let (field, member) = (f.ty, &f.member);
+        let (field, member) = (f.relocatable(support), &f.member);
         quote! {
             // SAFETY: a field of the caller's value.
-            unsafe { <#field as #support::Relocatable>::discard(&raw const (*p).#member, cx) };
+            unsafe { #field::discard(&raw const (*p).#member, cx) };
         }
     });
     let implementation = ty.implementation(
@@ -28,7 +28,7 @@ pub(crate) fn derive(ty: &Type<'_>, data: &DataStruct) -> Result<TokenStream> {
         &quote!(#(#discards)*),
     );
     let parts = [
-        ty.assertions(&fields),
+        ty.assertion(),
         ty.access_type(),
         methods(ty, &data.fields, &fields),
         all_fields(ty, &data.fields, &fields),
@@ -56,7 +56,7 @@ fn methods(ty: &Type<'_>, kind: &Fields, fields: &[FieldOf<'_>]) -> TokenStream 
 
 fn field_methods(ty: &Type<'_>, f: &FieldOf<'_>) -> TokenStream {
     let support = &ty.support;
-    let (vis, field, member) = (f.vis, f.ty, &f.member);
+    let (vis, field, member, as_field) = (f.vis, f.ty, &f.member, f.relocatable(support));
     let text = crate::names::plain(&f.name);
     let (get, set) = (
         format_ident!("{text}_mut", span = f.name.span()),
@@ -67,7 +67,10 @@ fn field_methods(ty: &Type<'_>, f: &FieldOf<'_>) -> TokenStream {
         "Replaces `{}` by a value built from `source`.\n\n# Errors\nThose of building it; the old one stays then.",
         f.text
     );
-    let access = quote_spanned!(f.span()=> <#field as #support::Relocatable>::Access);
+    let access = quote_spanned!(f.span()=> #as_field::Access);
+    let source = quote_spanned!(f.span()=> #field: #support::Emplace<AnySource>);
+    let set_call = quote_spanned!(f.span()=> #support::set::<#field, AnySource>);
+    let call = quote_spanned!(f.span()=> #as_field::access);
     quote! {
         #[doc = #get_doc]
         #[allow(dead_code)]
@@ -75,18 +78,18 @@ fn field_methods(ty: &Type<'_>, f: &FieldOf<'_>) -> TokenStream {
         #vis fn #get(&mut self) -> &mut #access {
             let cx = self.__place.cx();
             // SAFETY: a field of a value that is exclusively ours as long as `self` is borrowed.
-            unsafe { <#field as #support::Relocatable>::access(&raw mut (*self.__place.ptr()).#member, cx) }
+            unsafe { #call(&raw mut (*self.__place.ptr()).#member, cx) }
         }
 
         #[doc = #set_doc]
         #[allow(dead_code)]
         #vis fn #set<AnySource>(&mut self, source: AnySource) -> #support::Result<()>
         where
-            #field: #support::Emplace<AnySource>,
+            #source,
         {
             let cx = self.__place.cx();
             // SAFETY: a field of a value that is exclusively ours as long as `self` is borrowed.
-            unsafe { #support::set::<#field, AnySource>(&raw mut (*self.__place.ptr()).#member, source, cx) }
+            unsafe { #set_call(&raw mut (*self.__place.ptr()).#member, source, cx) }
         }
     }
 }
@@ -103,8 +106,8 @@ fn all_fields(ty: &Type<'_>, kind: &Fields, fields: &[FieldOf<'_>]) -> TokenStre
     generics.params.insert(0, syn::parse_quote!('place));
     let (with_bounds, _, clauses) = generics.split_for_impl();
     let each = fields.iter().map(|f| {
-        let (vis, field, member) = (f.vis, f.ty, &f.member);
-        let access = quote_spanned!(f.span()=> <#field as #support::Relocatable>::Access);
+        let (vis, field, member) = (f.vis, f.relocatable(support), &f.member);
+        let access = quote_spanned!(f.span()=> #field::Access);
         let doc = format!("`{}`", f.text);
         let named = f.named.then(|| quote!(#member:));
         quote!(#[doc = #doc] #vis #named &'place mut #access)
@@ -123,10 +126,10 @@ fn fields_mut(ty: &Type<'_>, kind: &Fields, fields: &[FieldOf<'_>]) -> TokenStre
     let name = format_ident!("{}Fields", ty.input.ident);
     let arguments = lifetime_and_arguments(ty);
     let each = fields.iter().map(|f| {
-        let (field, member) = (f.ty, &f.member);
+        let (field, member) = (f.relocatable(support), &f.member);
         f.with(quote! {
             // SAFETY: a field of a value that is exclusively ours as long as `self` is borrowed; no two are the same.
-            unsafe { <#field as #support::Relocatable>::access(&raw mut (*p).#member, cx) }
+            unsafe { #field::access(&raw mut (*p).#member, cx) }
         })
     });
     let body = surround(kind, quote!(#(#each),*));
@@ -181,7 +184,7 @@ fn source(ty: &Type<'_>, kind: &Fields, fields: &[FieldOf<'_>]) -> TokenStream {
         generics
             .make_where_clause()
             .predicates
-            .push(syn::parse_quote!(#field: #support::Emplace<#parameter>));
+            .push(syn::parse_quote_spanned!(f.span()=> #field: #support::Emplace<#parameter>));
     }
     let (with_bounds, _, clauses) = generics.split_for_impl();
     let (_, arguments, _) = ty.generics.split_for_impl();

@@ -38,14 +38,14 @@ pub(crate) fn shape(input: &DeriveInput, data: &DataEnum, support: &TokenStream)
         let fields = fields_of(&variant.fields);
         let types = fields.iter().map(|f| f.ty).collect::<Vec<_>>();
         let each = fields.iter().enumerate().map(|(i, f)| {
-            let (name, ty) = (&f.text, f.ty);
+            let (name, field) = (&f.text, f.relocatable(support));
             let layouts = types[..=i]
                 .iter()
                 .map(|t| quote!([::core::mem::size_of::<#t>(), ::core::mem::align_of::<#t>()]));
             quote!(#support::Field {
                 name: #name,
                 offset: #support::field_offset(#start, &[#(#layouts),*]),
-                schema: #support::schema_of::<#ty>,
+                schema: || #field::SCHEMA,
             })
         });
         quote!(#support::Variant { name: #name, tag: #tag, fields: &[#(#each),*] })
