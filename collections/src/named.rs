@@ -308,6 +308,9 @@ impl Pool {
         directory::check_type::<T>(pool, name, &entry)?;
         let value = directory::value::<T>(pool, name, &entry)?;
         let pin = directory::own_pin(pool, entry[0])?;
+        if self.joined().sees_deaths() {
+            writing.parts().drop_dead_pins(pool);
+        }
         // Dead before: not held. After: held by a process that is gone, which counts for nothing.
         writing.parts().pins.insert(pin, ())?;
         self.joined().hold(entry[0]);

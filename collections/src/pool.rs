@@ -39,6 +39,8 @@ pub(crate) struct Joined {
     held: Mutex<HashMap<u64, Held>>,
     /// Fork epoch in which `held` stands in the pool's directory too.
     epoch: AtomicU64,
+    /// The pool's count of deaths when this process last looked for pins of the dead.
+    deaths: AtomicU64,
 }
 
 /// How a process holds an object.
@@ -58,7 +60,7 @@ impl Joined {
     /// What is shared for a join; made if this is its first handle.
     fn of(raw: RawPool) -> Arc<Joined> {
         let id = raw.id();
-        let new = Arc::new(Joined { raw, held: Mutex::default(), epoch: fork::epoch().into() });
+        let new = Arc::new(Joined { raw, held: Mutex::default(), epoch: fork::epoch().into(), deaths: 0.into() });
         let _no_fork = fork::no_fork();
         let mut all = JOINED.lock();
         if let Some(known) = all.iter().find(|(i, _)| *i == id).and_then(|(_, j)| j.upgrade()) {
@@ -129,6 +131,12 @@ impl Joined {
 
     pub(crate) fn lose(&self, id: u64) {
         self.with(|held| held.entry(id).or_default().lost = true);
+    }
+
+    /// Whether processes have left or were buried since this was last asked.
+    pub(crate) fn sees_deaths(&self) -> bool {
+        let now = self.raw.header().deaths.load(Ordering::Relaxed);
+        self.deaths.swap(now, Ordering::Relaxed) != now
     }
 
     /// What is held stands in the directory for this process.

@@ -120,6 +120,7 @@ impl RawLock {
     }
 
     /// Seat number of the writer.
+    #[inline]
     pub fn writer(&self) -> Option<u32> {
         (self.word.load(Ordering::SeqCst) & protocol::OWNER).checked_sub(1).map(|s| s as u32)
     }

@@ -507,6 +507,7 @@ impl LogCx {
     }
 
     /// Makes everything in the log final: the guard or transaction that held it open is over.
+    #[inline]
     pub fn close(&self) {
         self.state.set(0);
         self.commit_from(0);
