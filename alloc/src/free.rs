@@ -55,7 +55,8 @@ pub fn free_intent(pool: &Inner, offset: u64) -> Result<RecordView> {
     Ok(RecordView::new(Record::Free, offset, Block::live(pool, offset)?.token()))
 }
 
-/// Carries out the `Free` record on top of a committed log. What is no longer there (freed twice in one operation) is left alone.
+/// Carries out the `Free` record on top of a committed log. A run that is no longer there is left alone.
+/// Of blocks in slabs nothing tells one use from the next: an operation that frees one twice may free what its owner has made of it since.
 ///
 /// Frees blocks of own slabs in O(1); those of other seats under the page lock; runs under the heap lock.
 pub fn carry_out_free(cx: &LogCx, record: RecordView) -> Progress {

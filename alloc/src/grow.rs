@@ -33,7 +33,13 @@ pub(crate) fn make_room(actor: Actor<'_>, pages: u64, align: u64, seen: u64) -> 
 }
 
 fn is_shortage(e: &Error) -> bool {
-    matches!(e, Error::OutOfMemory(_) | Error::HardLimit { .. } | Error::FileSizeLimit { .. })
+    matches!(
+        e,
+        Error::OutOfMemory(_)
+            | Error::HardLimit { .. }
+            | Error::FileSizeLimit { .. }
+            | Error::AddressSpace(_)
+    )
 }
 
 fn grow(actor: Actor<'_>, pages: u64, align: u64, seen: u64) -> Result<()> {

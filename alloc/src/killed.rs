@@ -11,7 +11,7 @@ use crate::{check_index, raw_alloc, raw_free, settle, stats};
 use aquifer_pool::layout::PAGE;
 use aquifer_pool::log::{Kind as Record, RecordView};
 use aquifer_pool::seat::SeatCtx;
-use aquifer_pool::{Inner, Options, RawPool};
+use aquifer_pool::{Error, Inner, Options, RawPool};
 use common::{check, private};
 use std::alloc::Layout;
 use std::sync::atomic::Ordering::Relaxed;
@@ -206,6 +206,82 @@ fn a_collection_is_finished_whichever_word_it_had_reached() {
         assert!(head.freed.iter().all(|f| f.load(Relaxed) == 0));
         assert_eq!(stats(&pool).unwrap().blocks, 97, "step {step}");
     }
+}
+
+#[test]
+fn heads_are_counted_while_growth_is_published_but_not_yet_covered() {
+    let pool = private(&Options::new().size(2 << 20));
+    let seat = pool.seat().unwrap();
+    let (first, before) = (pages_of(&pool), stats(&pool).unwrap());
+    pool.extend_to((first + 2000) * PAGE).unwrap();
+    die_holding_the_heap_lock(seat, first, 2000);
+    pool.header().length.store((first + 2000) * PAGE, Relaxed);
+    let meanwhile = stats(&pool).unwrap();
+    assert_eq!((meanwhile.blocks, meanwhile.pages_meta), (before.blocks, before.pages_meta));
+    crate::verify(&pool).unwrap();
+    settle_and_check(seat);
+}
+
+#[test]
+fn what_is_damaged_beyond_settling_gives_errors_and_keeps_nobody_waiting() {
+    let pool = private(&Options::new().size(2 << 20));
+    let seat = pool.seat().unwrap();
+    let first = pages_of(&pool);
+    pool.extend_to((first + 2000) * PAGE).unwrap();
+    die_holding_the_heap_lock(seat, first, 2000);
+    pool.header().growth_ticket.store(Actor::of(seat).name() as u64, Relaxed);
+    let page = free_end(&pool) - 1;
+    at(&pool, page).page_lock.store(Actor::of(seat).name(), Relaxed);
+    seat.seat().heap.page_lock.store(page + 1, Relaxed);
+    pool.header().length.store((first + 2000) * PAGE, Relaxed);
+    pool.header().territories[1].store(PAGE + 1, Relaxed);
+    settle(seat);
+    assert_eq!(at(&pool, page).page_lock.load(Relaxed), 0);
+    let header = pool.header();
+    assert_eq!((header.heap_lock.load(Relaxed), header.growth_ticket.load(Relaxed)), (0, 0));
+    assert!(matches!(raw_alloc(seat, layout(9000)), Err(Error::Damaged(_))));
+    assert_eq!(header.heap_lock.load(Relaxed), 0);
+}
+
+#[test]
+fn a_range_left_busy_is_not_touched_without_the_heap_lock() {
+    let pool = private(&Options::new());
+    let seat = pool.seat().unwrap();
+    let page = free_end(&pool);
+    seat.seat().heap.busy.store(page << 24 | 4, Relaxed);
+    settle(seat);
+    assert_eq!(seat.seat().heap.busy.load(Relaxed), page << 24 | 4);
+    let run = raw_alloc(seat, layout(9000)).unwrap(); // under the lock
+    assert_eq!(seat.seat().heap.busy.load(Relaxed), 0);
+    raw_free(seat, run).unwrap();
+    check(&pool);
+}
+
+#[test]
+fn damaged_records_free_no_tables_and_nothing_beyond_the_pool() {
+    let pool = private(&Options::new());
+    let seat = pool.seat().unwrap();
+    let run = raw_alloc(seat, layout(9000)).unwrap();
+    let before = stats(&pool).unwrap();
+    // Page 0 keeps a number in the place of its token.
+    for value in [0, at(&pool, 0).token.load(Relaxed)] {
+        crate::undo(seat.bare(), RecordView::new(Record::AllocRun, 0, value));
+    }
+    assert_eq!(stats(&pool).unwrap(), before);
+    let head = at(&pool, run / PAGE);
+    let state = head.state();
+    head.set_state(State::new(Kind::Run, pages_of(&pool)));
+    raw_free(seat, run).unwrap();
+    head.set_state(state);
+    check(&pool);
+}
+
+#[test]
+fn metadata_that_stands_in_free_pages_is_found_out_on_opening() {
+    let pool = private(&Options::new().size(8 << 20));
+    crate::verify(&pool).unwrap();
+    pool.header().territories[1].store(free_end(&pool) * PAGE - 40 * PAGE, Relaxed);
+    assert!(crate::verify(&pool).is_err());
 }
 
 /// The owner's and the killed freer's view of one block: freed exactly once, wherever the freer died, though the owner uses it again at once.

@@ -5,7 +5,7 @@ use crate::alloc::NOTE_AND_ROOM;
 use crate::descriptor::{Kind, State};
 use crate::territory::{descriptor, pages_of};
 use crate::{grow, index};
-use aquifer_pool::layout::PAGE;
+use aquifer_pool::layout::{PAGE, fresh};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
 use aquifer_pool::{Error, Result};
 use std::sync::atomic::Ordering;
@@ -68,6 +68,10 @@ pub(crate) fn free(actor: Actor<'_>, page: u64, token: u64, kinds: &[Kind]) -> R
     let state = head.state();
     if !kinds.contains(&state.kind()) || head.token.load(Ordering::Relaxed) != token {
         return Ok(());
+    }
+    // Out of a damaged log or head: page 0 keeps other things in the place of a token, and no run ends outside of the pool.
+    if token == 0 || page < fresh::HEAP / PAGE || page + state.pages() > pages_of(actor.pool) {
+        return Err(Error::Damaged(format!("page {page} is no run that can be freed")));
     }
     lock.change(page, state.pages(), Some(true), || {
         // Dead before: the run is still there, and is freed by who finishes our log. After: free; a new run has another token.

@@ -3,22 +3,28 @@
 use crate::actor::{Actor, BUSY_PAGES};
 use crate::descriptor::Kind;
 use crate::territory::{descriptor, pages_of};
-use crate::word::{free_of_dead, release_page};
+use crate::word::{free_of_dead, names, release_page};
 use crate::{free, grow, index, slab};
-use aquifer_pool::Result;
 use aquifer_pool::seat::SeatCtx;
+use aquifer_pool::{Error, Result};
 use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Settles a dead seat (`Upper::settle`): pages it was changing, its page lock, the heap lock and the growth ticket if they name it.
 pub fn settle(dead: &SeatCtx) {
     let actor = Actor::of(dead);
-    if range(actor).is_err() {
-        // The heap cannot be read from here (no address space): the lock stays, so that nobody uses what is half changed.
-        return;
-    }
+    let header = actor.pool.header();
     page_lock(dead, actor);
-    free_of_dead(&actor.pool.header().heap_lock, actor);
-    free_of_dead(&actor.pool.header().growth_ticket, actor);
+    // A range that stays busy without the lock could not be settled before. It may be touched under the lock only, by who sits here next.
+    if names(&header.heap_lock, actor) {
+        match range(actor) {
+            // Nobody can settle what is damaged: who sits here next is told so, and nobody waits. What else is given out is checked
+            // against the heads.
+            Ok(()) | Err(Error::Damaged(_)) => free_of_dead(&header.heap_lock, actor),
+            // The heap cannot be read from here (no address space): the lock stays, so that nobody uses what is half changed.
+            Err(_) => return,
+        }
+    }
+    free_of_dead(&header.growth_ticket, actor);
 }
 
 /// Derives the pages of the busy word from their heads again. The caller has the heap lock, or acts as a dead seat that had it.

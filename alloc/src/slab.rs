@@ -210,7 +210,7 @@ pub(crate) fn free_own(
     let old = slab.head.allocated[word].load(Ordering::Relaxed);
     // Dead before: freed by who finishes our log. After: freed.
     slab.head.allocated[word].store(old & !bit, Ordering::Relaxed);
-    if old & !bit == 0 && !std::ptr::eq(slab.head, in_hand(ctx, class)) && slab.head.is_empty() {
+    if old & !bit == 0 && slab.page != page_in_hand(ctx, class) && slab.head.is_empty() {
         before_retiring();
         became_empty(ctx, slab, class);
     }

@@ -5,7 +5,7 @@ use crate::class::{COUNT, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
 use crate::index;
 use crate::slab::block_offset;
-use crate::territory::{chunks_from, descriptor, pages_of};
+use crate::territory::{chunks_from, descriptor, pages_of, territory_of};
 use aquifer_pool::layout::{PAGE, TERRITORY_FIRST};
 use aquifer_pool::{Inner, Result};
 use std::sync::atomic::Ordering;
@@ -81,13 +81,18 @@ pub fn stats(pool: &Inner) -> Result<Stats> {
 /// Calls `f` for each head and each free page.
 fn each_head<'a>(pool: &'a Inner, mut f: impl FnMut(u64, State, &'a Descriptor) -> Result<()>) -> Result<()> {
     let mut page = 0;
-    while page < pages_of(pool) {
+    while page < pages_of(pool) && !awaits_metadata(pool, page) {
         let head = descriptor(pool, page)?;
         let state = head.state();
         f(page, state, head)?;
         page = page.saturating_add(state.covers().max(1));
     }
     Ok(())
+}
+
+/// Whether a page is of a territory that somebody has just published, or died of publishing, and that has no metadata yet: nothing is in it.
+fn awaits_metadata(pool: &Inner, page: u64) -> bool {
+    pool.header().territories.get(territory_of(page)).is_some_and(|block| block.load(Ordering::Acquire) == 0)
 }
 
 fn largest_free_run(pool: &Inner) -> Result<u64> {

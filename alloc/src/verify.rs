@@ -30,10 +30,11 @@ pub fn lay_out(pool: &Inner) -> Result<()> {
 /// # Errors
 /// `Damaged`, naming what is wrong.
 pub fn verify(pool: &Inner) -> Result<()> {
+    // In this order: whoever published these pages and has not placed their metadata is seen busy.
+    let pages = pages_of(pool);
     let growing = (0..pool.seat_count())
         .filter_map(|s| pool.seat_at(s))
         .any(|s| s.heap.busy.load(Ordering::Acquire) != 0);
-    let pages = pages_of(pool);
     territories(pool, pages, growing)?;
     let mut page = 0;
     while page < pages {
@@ -63,6 +64,10 @@ fn territories(pool: &Inner, pages: u64, growing: bool) -> Result<()> {
         let out = !offset.is_multiple_of(PAGE) || first < fresh::TERRITORY / PAGE || end > pages_of(pool);
         if out || blocks.iter().any(|(f, e)| first < *e && *f < end) {
             return Err(Error::Damaged(format!("metadata of territory {t} cannot be at {offset:#x}")));
+        }
+        let settled = t > 0 && territory_start(t) < pages && !growing;
+        if settled && descriptor(pool, first)?.state() != State::new(Kind::Meta, end - first) {
+            return Err(Error::Damaged(format!("metadata of territory {t} stands in pages of others")));
         }
         blocks.push((first, end));
     }

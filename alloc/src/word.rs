@@ -68,6 +68,11 @@ impl Drop for Held<'_> {
     }
 }
 
+/// Whether the word names the seat of the actor.
+pub(crate) fn names(word: &AtomicU64, actor: Actor<'_>) -> bool {
+    word.load(Ordering::Acquire) & OWNER == actor.name() as u64
+}
+
 /// Frees the word if it names the dead seat. Repeatable.
 pub(crate) fn free_of_dead(word: &AtomicU64, dead: Actor<'_>) {
     let mut w = word.load(Ordering::Acquire);
