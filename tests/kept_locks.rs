@@ -18,7 +18,9 @@ fn assert_clean(pool: &Pool) {
 }
 
 fn locks(pool: &Pool) -> Named<Locks> {
-    let locks = pool.named_with::<Locks, _>("locks", || ShMutex::new([[1u64], [2], [3], [4]].map(ShMutex::new))).unwrap();
+    let locks = pool
+        .named_with::<Locks, _>("locks", || ShMutex::new([[1u64], [2], [3], [4]].map(ShMutex::new)))
+        .unwrap();
     assert_eq!(contents(&locks), [[1], [2], [3], [4]]);
     locks
 }
@@ -93,7 +95,12 @@ fn a_value_whose_lock_was_taken_moves_elsewhere_unlocked() {
 fn a_lock_that_was_taken_and_then_freed_is_not_touched_again() {
     let pool = pool();
     let deep = pool
-        .named_with::<Deep, _>("deep", || ShMutex::new([[1u64, 2].map(|n| ShBox::new(ShMutex::new(n))), [3, 4].map(|n| ShBox::new(ShMutex::new(n)))]))
+        .named_with::<Deep, _>("deep", || {
+            ShMutex::new([
+                [1u64, 2].map(|n| ShBox::new(ShMutex::new(n))),
+                [3, 4].map(|n| ShBox::new(ShMutex::new(n))),
+            ])
+        })
         .unwrap();
     let table: Named<Table> = pool.named("table").unwrap();
     for i in 0..10 {
@@ -169,7 +176,10 @@ fn a_lock_of_a_transaction_is_had_again_and_read_through() {
         assert_eq!(tx.read(&a)?.len(), 2);
         assert!(matches!(a.write().map(drop), Err(Error::WouldDeadlock(_))));
         drop(b.read()?);
-        assert!(matches!(b.write().map(drop), Err(Error::WouldDeadlock(_))), "no way from reading to writing");
+        assert!(
+            matches!(b.write().map(drop), Err(Error::WouldDeadlock(_))),
+            "no way from reading to writing"
+        );
         Ok(())
     })
     .unwrap();

@@ -60,7 +60,8 @@ impl Joined {
     /// What is shared for a join; made if this is its first handle.
     fn of(raw: RawPool) -> Arc<Joined> {
         let id = raw.id();
-        let new = Arc::new(Joined { raw, held: Mutex::default(), epoch: fork::epoch().into(), deaths: 0.into() });
+        let new =
+            Arc::new(Joined { raw, held: Mutex::default(), epoch: fork::epoch().into(), deaths: 0.into() });
         let _no_fork = fork::no_fork();
         let mut all = JOINED.lock();
         if let Some(known) = all.iter().find(|(i, _)| *i == id).and_then(|(_, j)| j.upgrade()) {

@@ -1,0 +1,129 @@
+//! Handles that a child of a fork inherits.
+
+#![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
+
+#[allow(dead_code)]
+mod support;
+
+use aquifer::{Named, Pool, ShRwLock, ShVec, from_iter};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use support::{Child, until};
+
+type Numbers = ShRwLock<ShVec<u64>>;
+
+fn pool() -> Pool {
+    Pool::options().memfd().unwrap()
+}
+
+fn numbers(pool: &Pool, name: &str) -> Named<Numbers> {
+    pool.named_with(name, || ShRwLock::new(from_iter(0..100_000u64))).unwrap()
+}
+
+fn assert_clean(pool: &Pool) {
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_child_holds_what_its_parent_held_when_the_parent_lets_go() {
+    let pool = pool();
+    drop(numbers(&pool, "numbers"));
+    assert!(pool.remove("numbers").unwrap());
+    let empty = pool.stats().used;
+    let held = numbers(&pool, "numbers");
+    let child = Child::fork_until_ready(|steps| {
+        assert_eq!(held.read().unwrap().len(), 100_000);
+        steps.reach(1);
+        steps.await_word(1);
+        assert!(held.read().unwrap().iter().copied().eq(0..100_000));
+        held.write().unwrap().push(1).unwrap();
+    });
+    assert!(pool.remove("numbers").unwrap());
+    drop(held);
+    assert!(pool.stats().used > empty + 700_000, "the child holds it");
+    assert_clean(&pool);
+    child.tell(1);
+    child.finish();
+    until("the end of the child's hold", || {
+        assert_clean(&pool);
+        pool.stats().used < empty + 100_000
+    });
+}
+
+#[test]
+fn an_object_that_went_before_the_child_joined_is_a_panic() {
+    let pool = pool();
+    let held = numbers(&pool, "numbers");
+    let child = Child::fork_until_ready(|steps| {
+        steps.reach(1);
+        steps.await_word(1);
+        let read = catch_unwind(AssertUnwindSafe(|| held.read().map(|n| n.len())));
+        assert!(read.is_err(), "{:?}", read.ok());
+        assert!(pool.look_up::<Numbers>("numbers").unwrap().is_none());
+        numbers(&pool, "numbers").write().unwrap().push(1).unwrap();
+    });
+    assert!(pool.remove("numbers").unwrap());
+    drop(held);
+    child.tell(1);
+    child.finish();
+    assert_eq!(numbers(&pool, "numbers").read().unwrap().len(), 100_001);
+    assert_clean(&pool);
+}
+
+#[test]
+fn handles_dropped_in_a_child_take_nothing_from_the_parent() {
+    let pool = pool();
+    let held = numbers(&pool, "numbers");
+    for use_first in [false, true] {
+        let clone = held.clone();
+        let again = numbers(&pool, "numbers");
+        // SAFETY: copies that only the child drops: it never returns to its parent's frames.
+        let copy = unsafe { std::ptr::read(&held) };
+        let copy = std::mem::ManuallyDrop::new(copy);
+        Child::fork(move |_| {
+            if use_first {
+                assert_eq!(clone.read().unwrap().len(), 100_000);
+            }
+            drop((clone, again));
+            drop(std::mem::ManuallyDrop::into_inner(copy));
+        })
+        .finish();
+        assert_eq!(held.read().unwrap().len(), 100_000);
+    }
+    assert!(pool.remove("numbers").unwrap());
+    assert_clean(&pool);
+    assert_eq!(held.read().unwrap().len(), 100_000);
+    let before = pool.stats().used;
+    drop(held);
+    assert!(pool.stats().used + 700_000 < before);
+    assert_clean(&pool);
+}
+
+#[test]
+fn many_handles_of_one_object_come_and_go_in_many_threads() {
+    let pool = pool();
+    std::thread::scope(|s| {
+        for t in 0..4u64 {
+            let pool = &pool;
+            s.spawn(move || {
+                for i in 0..300 {
+                    let name = ["a", "b", "c"][(t + i) as usize % 3];
+                    let one: Named<Numbers> = pool.named(name).unwrap();
+                    let two: Named<Numbers> = pool.named(name).unwrap();
+                    one.write().unwrap().push(i).unwrap();
+                    if i % 7 == t {
+                        pool.remove(name).unwrap();
+                    }
+                    drop(two); // of the same object, or of a later one of that name
+                    assert!(one.read().unwrap().contains(&i));
+                }
+            });
+        }
+    });
+    assert_clean(&pool);
+    for name in ["a", "b", "c"] {
+        pool.remove(name).unwrap();
+    }
+    assert!(pool.names().unwrap().is_empty());
+    assert_clean(&pool);
+}
