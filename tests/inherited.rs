@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod support;
 
 use aquifer::{Named, Pool, ShRwLock, ShVec, from_iter};
