@@ -4,7 +4,10 @@
 
 mod common;
 
-use aquifer_alloc::{alloc, alloc_zeroed, block_size, for_each_block, free, raw_alloc, raw_free, reclaim, resize_in_place, stats};
+use aquifer_alloc::{
+    alloc, alloc_zeroed, block_size, for_each_block, free, raw_alloc, raw_free, reclaim, resize_in_place,
+    stats,
+};
 use aquifer_pool::layout::{PAGE, fresh};
 use aquifer_pool::{Error, Inner, Options, RawPool};
 use common::{HEAP_ONLY, Random, check, private, small_steps};
@@ -43,7 +46,10 @@ impl Model {
         assert!(held as usize >= size && offset % align.max(16) as u64 == 0);
         let before = self.blocks.range(..offset).next_back().map(|(o, _)| o + block_size(pool, *o).unwrap());
         assert!(before.is_none_or(|end| end <= offset), "overlaps the block before it");
-        assert!(self.blocks.range(offset..).next().is_none_or(|(o, _)| offset + held <= *o), "overlaps the next block");
+        assert!(
+            self.blocks.range(offset..).next().is_none_or(|(o, _)| offset + held <= *o),
+            "overlaps the next block"
+        );
         let byte = random.next() as u8;
         fill(pool, offset, size, byte);
         self.blocks.insert(offset, (size, byte));
@@ -119,6 +125,7 @@ fn blocks_keep_their_bytes_and_lie_apart_while_the_pool_grows_in_small_steps() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there")]
 fn what_is_freed_merges_to_what_it_was() {
     let pool = private(&Options::new().size(1 << 20).hard_limit(1 << 20));
     let before = stats(&pool).unwrap();
@@ -139,6 +146,7 @@ fn what_is_freed_merges_to_what_it_was() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there")]
 fn memory_of_other_classes_is_found_before_the_pool_is_out_of_memory() {
     let pool = private(&Options::new().size(1 << 20).hard_limit(1 << 20));
     let seat = pool.seat().unwrap();
@@ -180,8 +188,10 @@ fn bad_frees_are_refused_and_change_nothing() {
     let twice = raw_alloc(seat, layout(100, 1)).unwrap();
     raw_free(seat, twice).unwrap();
     let before = stats(&pool).unwrap();
-    let far = [u64::MAX, u64::MAX / 2, 1 << 40, pool.header().length.load(std::sync::atomic::Ordering::Relaxed)];
-    let near = [0, PAGE, fresh::TERRITORY, small + 1, small + 16, twice, large + 16, large + PAGE, large + 3 * PAGE];
+    let far =
+        [u64::MAX, u64::MAX / 2, 1 << 40, pool.header().length.load(std::sync::atomic::Ordering::Relaxed)];
+    let near =
+        [0, PAGE, fresh::TERRITORY, small + 1, small + 16, twice, large + 16, large + PAGE, large + 3 * PAGE];
     for offset in far.into_iter().chain(near) {
         assert!(matches!(raw_free(seat, offset), Err(Error::BadBlock { .. })), "{offset:#x}");
         assert_eq!(block_size(&pool, offset), None);
@@ -203,7 +213,10 @@ fn absurd_sizes_are_errors() {
     let seat = pool.seat().unwrap();
     for size in [65 << 20, 1 << 36, 1 << 46, 1 << 60, isize::MAX as usize] {
         let error = raw_alloc(seat, layout(size, 1)).unwrap_err();
-        assert!(matches!(error, Error::HardLimit { .. } | Error::TooLarge(..) | Error::OutOfMemory(_)), "{error}");
+        assert!(
+            matches!(error, Error::HardLimit { .. } | Error::TooLarge(..) | Error::OutOfMemory(_)),
+            "{error}"
+        );
     }
     assert!(raw_alloc(seat, layout(1, 1 << 50)).is_err());
     check(&pool);
@@ -348,6 +361,7 @@ fn who_sits_on_a_seat_next_has_its_slabs() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there")]
 fn slabs_of_free_seats_serve_others_before_memory_is_out() {
     let pool = private(&Options::new().size(1 << 20).hard_limit(1 << 20));
     let seat = pool.seat().unwrap();
@@ -374,6 +388,7 @@ fn slabs_of_free_seats_serve_others_before_memory_is_out() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it knows no memfd")]
 fn territories_beyond_the_first_get_their_metadata() {
     for size in [0, 1 << 21, (1 << 21) + 4096, 5 << 20] {
         let pool = RawPool::memfd(&Options::new().size(size).growth(4096, 4096), &HEAP_ONLY).unwrap();

@@ -54,7 +54,7 @@ pub mod transaction;
 pub mod tuple;
 pub mod upper;
 pub mod vec;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))] // takes too long there
 mod walk_tests;
 
 pub use aquifer_derive::{DefaultInPool, Key, Plain, Relocatable};

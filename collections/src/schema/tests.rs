@@ -171,6 +171,7 @@ fn with_hash(mut blob: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there")]
 fn every_damaged_byte_is_noticed() {
     let blob = encode(all());
     for i in 0..blob.len() {
@@ -184,6 +185,7 @@ fn every_damaged_byte_is_noticed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there")]
 fn damage_with_a_matching_hash_is_refused_or_harmless() {
     let blob = encode(all());
     let mut refused = 0;
@@ -201,6 +203,7 @@ fn damage_with_a_matching_hash_is_refused_or_harmless() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there")]
 fn damage_at_several_places_is_refused_or_harmless() {
     let blob = encode(all());
     let mut state = 1u64;
