@@ -3,7 +3,33 @@
 //! The epoch stands in a page that the kernel wipes in children (`MADV_WIPEONFORK`). Reading 0 there means: a child, in its first moment. It
 //! takes a new epoch, by which everything that belongs to the parent (seats, guards) is told apart.
 
+use parking_lot::RawMutex;
+use parking_lot::lock_api::RawMutex as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where a fork's handlers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// In the process that forked.
+    #[cfg_attr(miri, allow(dead_code))]
+    Parent,
+    /// In the new one.
+    Child,
+}
+
+/// Frees a lock that was taken before the fork. In the child it is made anew: unlocking might hand it over to a thread that waited for
+/// it, and is not there.
+///
+/// # Safety
+/// The calling thread, or the one it is the image of, has the lock; in a child no other thread knows it yet.
+pub(crate) unsafe fn free_lock(lock: &RawMutex, side: Side) {
+    match side {
+        // SAFETY: the caller's contract.
+        Side::Parent => unsafe { lock.unlock() },
+        // SAFETY: the lock is one atomic, which may be changed through a shared reference; nobody else uses it, by the contract.
+        Side::Child => unsafe { std::ptr::from_ref(lock).cast_mut().write(RawMutex::INIT) },
+    }
+}
 
 #[cfg(not(miri))]
 mod page {
@@ -58,7 +84,7 @@ mod page {
 
     extern "C" fn parent() {
         // SAFETY: after `prepare`, on the same thread.
-        unsafe { crate::registry::fork_done() };
+        unsafe { crate::registry::fork_done(Side::Parent) };
     }
 
     extern "C" fn child() {
@@ -67,7 +93,7 @@ mod page {
         unsafe { &*PAGE.load(Ordering::SeqCst) }.store(0, Ordering::SeqCst);
         epoch();
         // SAFETY: after `prepare`, on the image of the same thread.
-        unsafe { crate::registry::fork_done() };
+        unsafe { crate::registry::fork_done(Side::Child) };
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::bury::BURYING;
 use crate::error::{Error, Result};
+use crate::fork::{Side, free_lock};
 use crate::layout::{LIVE, PAGE, ProcessRecord, RECORDS_FIRST, SEATS_FIRST, Seat};
 use crate::raw::Inner;
 use crate::seat::{OwnedSeat, SeatCtx};
 use crate::sys::{liveness::Liveness, ofd};
-use parking_lot::lock_api::RawMutex as _;
 use parking_lot::{Mutex, MutexGuard};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -155,7 +155,7 @@ impl Inner {
             // First in this child. The table may have been locked by a thread that a raw `clone` did not bring along.
             if p.table.is_locked() {
                 // SAFETY: no other thread of this child is past `claimed` before `epoch` is stored below, so nobody of it holds the lock.
-                unsafe { p.table.raw().unlock() };
+                unsafe { free_lock(p.table.raw(), Side::Child) };
             }
             let mut table = p.table.lock();
             std::mem::forget(std::mem::take(&mut table.seats)); // the parent's: its memory image, not our seats
@@ -275,8 +275,8 @@ impl Inner {
 
     /// # Safety
     /// After `fork_prepare` by the same thread, in the parent or in the child.
-    pub(crate) unsafe fn fork_done(&self) {
+    pub(crate) unsafe fn fork_done(&self, side: Side) {
         // SAFETY: locked by `fork_prepare` on this thread (in the child: on the thread it is the image of).
-        unsafe { self.process.table.raw().unlock() };
+        unsafe { free_lock(self.process.table.raw(), side) };
     }
 }

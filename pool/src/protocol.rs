@@ -161,10 +161,13 @@ fn wait_for_writer(world: &impl World, word: &AtomicU64, seen: u64) -> Result<()
         }
         world.spin();
     }
+    // Before sleeping, for nobody would wake us: who dies while we sleep is asked after when we have woken by ourselves.
+    world.ask(owner);
+    if word.load(Ordering::Relaxed) & OWNER != seen & OWNER {
+        return Ok(());
+    }
     if world.expired() {
-        world.ask(owner);
-        let gone = word.load(Ordering::Relaxed) & OWNER != seen & OWNER;
-        return if gone { Ok(()) } else { Err(Refusal::Expired(owner)) };
+        return Err(Refusal::Expired(owner));
     }
     let mut seen = seen;
     if seen & WAIT == 0 {
@@ -174,9 +177,6 @@ fn wait_for_writer(world: &impl World, word: &AtomicU64, seen: u64) -> Result<()
         seen |= WAIT;
     }
     world.sleep(word, seen);
-    if word.load(Ordering::Relaxed) & OWNER == seen & OWNER {
-        world.ask(owner);
-    }
     Ok(())
 }
 
@@ -235,18 +235,19 @@ fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(),
                 turns += 1;
                 if turns < SPINS {
                     world.spin();
-                } else if world.expired() {
-                    world.ask(seat);
-                    if mark.load(Ordering::SeqCst) & !1 == offset {
-                        return Err(Refusal::Expired(seat));
-                    }
-                } else if m & 1 != 0
-                    || mark.compare_exchange(m, m | 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+                    continue;
+                }
+                world.ask(seat); // as in `wait_for_writer`
+                let m = mark.load(Ordering::SeqCst);
+                if m & !1 != offset {
+                    break;
+                }
+                if world.expired() {
+                    return Err(Refusal::Expired(seat));
+                }
+                if m & 1 != 0 || mark.compare_exchange(m, m | 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
                 {
                     world.sleep(mark, m | 1);
-                    if mark.load(Ordering::SeqCst) & !1 == offset {
-                        world.ask(seat);
-                    }
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! The pools this process has joined, so that opening one again gives the same join.
 
+use crate::fork::{Side, free_lock};
 use crate::raw::{Inner, RawPool};
 use crate::sys::file::Identity;
-use parking_lot::lock_api::RawMutex as _;
 use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use std::sync::{Arc, Weak};
@@ -65,21 +65,21 @@ pub(crate) fn fork_prepare() {
 /// # Safety
 /// After `fork_prepare` by the same thread, in the parent or in the child.
 #[allow(unsafe_code)]
-pub(crate) unsafe fn fork_done() {
+pub(crate) unsafe fn fork_done(side: Side) {
     // SAFETY: locked by `fork_prepare` on this thread, or on the one it is the image of.
-    unsafe { JOINED.raw().unlock() };
+    unsafe { free_lock(JOINED.raw(), side) };
     // SAFETY: as above; nobody else can have the lock, so the list is ours.
     let pools = std::mem::take(unsafe { &mut *FORKING.data_ptr() });
     for p in &pools {
         // SAFETY: as above.
         unsafe {
-            p.windows.fork_done();
-            p.fork_done();
+            p.windows.fork_done(side);
+            p.fork_done(side);
         }
     }
     crate::fork::open_gate();
     // SAFETY: as above.
-    unsafe { FORKING.raw().unlock() };
+    unsafe { free_lock(FORKING.raw(), side) };
     // Dropped last, with nothing locked: this may be the last handle.
     drop(pools);
 }

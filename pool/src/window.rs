@@ -6,10 +6,10 @@
 
 use crate::backing::Backing;
 use crate::error::{Error, Result};
+use crate::fork::{Side, free_lock};
 use crate::granule::{GRANULE_SHIFT, GRANULES, granule};
 use crate::raw::Inner;
 use crate::sys;
-use parking_lot::lock_api::RawMutex as _;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -92,9 +92,9 @@ impl Windows {
 
     /// # Safety
     /// After `fork_prepare` by the same thread, in the parent or in the child.
-    pub(crate) unsafe fn fork_done(&self) {
+    pub(crate) unsafe fn fork_done(&self, side: Side) {
         // SAFETY: locked by `fork_prepare` on this thread, or on the one it is the image of.
-        unsafe { self.list.raw().unlock() };
+        unsafe { free_lock(self.list.raw(), side) };
     }
 
     /// Takes the windows out of the granule table and unmaps them.
