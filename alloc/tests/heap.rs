@@ -43,7 +43,7 @@ impl Model {
         let (size, align) = (random.size(), 1 << random.below(shifts));
         let offset = raw_alloc(pool.seat().unwrap(), layout(size, align)).unwrap();
         let held = block_size(pool, offset).unwrap();
-        assert!(held as usize >= size && offset % align.max(16) as u64 == 0);
+        assert!(held as usize >= size && offset.is_multiple_of(align.max(16) as u64));
         let before = self.blocks.range(..offset).next_back().map(|(o, _)| o + block_size(pool, *o).unwrap());
         assert!(before.is_none_or(|end| end <= offset), "overlaps the block before it");
         assert!(

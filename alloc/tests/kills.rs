@@ -114,7 +114,10 @@ fn kill(pid: libc::pid_t) {
 
 /// Buries a dead child, or waits until a sibling that is at it has.
 fn bury(pool: &Inner, pid: libc::pid_t) {
-    let is_there = |r: u32| pool.record_at(r).is_some_and(|r| r.pid.load(Ordering::SeqCst) == pid as u32) && pool.record_state(r) & LIVE != 0;
+    let is_there = |r: u32| {
+        pool.record_at(r).is_some_and(|r| r.pid.load(Ordering::SeqCst) == pid as u32)
+            && pool.record_state(r) & LIVE != 0
+    };
     while (0..pool.record_count()).any(is_there) {
         pool.bury_dead();
         std::thread::yield_now();
@@ -124,7 +127,14 @@ fn bury(pool: &Inner, pid: libc::pid_t) {
 fn await_progress(pid: libc::pid_t, count: &AtomicU64, from: u64, operations: u64) {
     while count.load(Ordering::Relaxed) < from + operations {
         // SAFETY: asks about a child of ours without waiting for it.
-        let ended = unsafe { libc::waitid(libc::P_PID, pid as u32, &mut std::mem::zeroed(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
+        let ended = unsafe {
+            libc::waitid(
+                libc::P_PID,
+                pid as u32,
+                &mut std::mem::zeroed(),
+                libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
+            )
+        };
         assert_eq!(ended, 0);
         std::thread::yield_now();
     }
@@ -140,7 +150,8 @@ fn kill_all_but(pool: &Inner, pids: &[libc::pid_t], child: usize) {
 fn compare(pool: &Inner, table: &Table<'_>, own: u64) {
     check(pool);
     let chunks = log_chunks(pool);
-    let mut expected: BTreeSet<u64> = (0..CHILDREN).flat_map(|c| table.slots(c)).map(|s| s.load(Ordering::Relaxed)).collect();
+    let mut expected: BTreeSet<u64> =
+        (0..CHILDREN).flat_map(|c| table.slots(c)).map(|s| s.load(Ordering::Relaxed)).collect();
     expected.remove(&0);
     expected.extend(&chunks);
     expected.insert(own);

@@ -1,6 +1,6 @@
 //! Schemas that stand in a pool, and how this process finds them.
 //!
-//! A blob (see [`encode`](crate::schema::encode)) is one block of the heap, never freed, shared by all named objects of its type. Records of
+//! A blob (see [`crate::schema::encode`]) is one block of the heap, never freed, shared by all named objects of its type. Records of
 //! the log name a type by the offset of its node in the pool, so that anyone can finish a deep drop, whether or not it knows the type.
 //!
 //! Who opens or makes a named object

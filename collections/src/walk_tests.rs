@@ -1,4 +1,5 @@
 //! Discarding and checking values that are built byte by byte, as a process that does not know their type sees them.
+#![allow(clippy::unwrap_used)] // a failure of what surrounds a test is a failure of the test
 
 use crate::check::{Inventory, Root, RootSchema, check};
 use crate::discard::{self, table_intent, vec_intent};

@@ -1,6 +1,7 @@
 //! Types of the user's own, through the derives: built, changed, taken out, put elsewhere, and looked at by their schema.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)] // what surrounds a test
 
 use aquifer_collections::schema::Shape;
 use aquifer_collections::*;

@@ -1,4 +1,4 @@
-//! Locks in the pool: [`protocol`](crate::protocol) with seats, futexes and the dead.
+//! Locks in the pool: [`crate::protocol`] with seats, futexes and the dead.
 
 use crate::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};

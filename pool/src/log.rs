@@ -1,7 +1,7 @@
 //! The log of a seat: what to undo, and what to do once a commit is made (`docs/design.md`, section 5).
 //!
 //! A log is a stack of records under one head word. Every change of the head is one 8-byte store, and every state between two stores
-//! is one that [`LogCx::recover`] turns into "the operation happened" or "it did not":
+//! is one that recovery turns into "the operation happened" or "it did not":
 //!
 //! | head | meaning | recovery |
 //! |---|---|---|

@@ -409,7 +409,9 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
             arrange(std::slice::from_raw_parts_mut(to, len)).min(len)
         };
         // Two words and the old block; all that the elements own which do not stay.
-        self.log.reserve(u32::try_from((len - keep) * 2 * T::OWNED + 8).map_err(|_| Error::TooLarge(len, T::OWNED))?)?;
+        self.log.reserve(
+            u32::try_from((len - keep) * 2 * T::OWNED + 8).map_err(|_| Error::TooLarge(len, T::OWNED))?,
+        )?;
         let old = h.ptr.load(Relaxed);
         if size_of::<T>() > 0 {
             mem::change(self.log, &h.ptr, new);
