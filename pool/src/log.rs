@@ -607,14 +607,14 @@ impl LogCx {
             if n <= base {
                 break;
             }
-            self.undo_one(self.read(n - 1));
+            self.undo_one(n - 1, self.read(n - 1));
             // Dead before this store: the record is undone again, to the same effect. After: it is gone.
             self.set_head(self.head() - 1);
         }
         self.intents.set(self.intents.get().min(base));
     }
 
-    fn undo_one(&self, r: RecordView) {
+    fn undo_one(&self, i: u32, r: RecordView) {
         match r.kind {
             Kind::Old => {
                 if let Ok(at) = self.pool().at(r.offset, r.size as u64) {
@@ -629,7 +629,7 @@ impl LogCx {
             Kind::AllocRun if !self.is_permanent(r.offset.saturating_mul(PAGE)) => {
                 self.pool().upper.undo(self, r)
             }
-            Kind::Shift => crate::shift::undo(self.pool(), r),
+            Kind::Shift => crate::shift::undo(self, i, r),
             _ => {}
         }
         compiler_fence(Ordering::SeqCst);

@@ -4,7 +4,6 @@
 //! Moving element by element never destroys the only copy of one: the slot just written was copied before, to its neighbour.
 
 use crate::log::{Kind, LogCx, RecordView};
-use crate::raw::Inner;
 
 /// Direction of a shift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +44,18 @@ fn pack(done: u64, count: u64) -> u64 {
     done | count << 32
 }
 
-/// Moves the elements back. Repeatable.
-pub(crate) fn undo(pool: &Inner, r: RecordView) {
+/// Moves the elements back, last moved first, counting down in record `i` of the log. Repeatable: what a kill leaves moved back but still counted is
+/// moved back again, from a slot that was not written since.
+pub(crate) fn undo(cx: &LogCx, i: u32, r: RecordView) {
     let (done, count) = (r.value & 0xffff_ffff, r.value >> 32);
     let (size, up) = (r.aux & (UP - 1), r.aux & UP != 0);
     if size == 0 {
         return; // damaged: `shift` writes no such record
     }
-    let Ok(slots) = pool.at(r.offset, (count + 1).saturating_mul(size)) else { return };
+    let Ok(slots) = cx.pool().at(r.offset, (count + 1).saturating_mul(size)) else { return };
     for k in (0..done.min(count)).rev() {
-        let i = if up { count - 1 - k } else { k };
-        let (from, to) = if up { (i + 1, i) } else { (i, i + 1) };
+        let slot = if up { count - 1 - k } else { k };
+        let (from, to) = if up { (slot + 1, slot) } else { (slot, slot + 1) };
         // SAFETY: slots 0..=count are in bounds by `at` above; they were the dead operation's own.
         unsafe {
             std::ptr::copy(
@@ -64,5 +64,7 @@ pub(crate) fn undo(pool: &Inner, r: RecordView) {
                 size as usize,
             );
         }
+        // Dead before this store: the element is moved back once more. After: it is back, and the slot it came from is next to be written.
+        cx.set_value(i, pack(k, count));
     }
 }

@@ -475,6 +475,44 @@ fn shifted_elements_are_moved_back() {
     }
 }
 
+#[test]
+fn an_undo_of_a_shift_that_is_killed_halfway_is_finished_by_the_next() {
+    use aquifer_pool::shift::{Direction, shift};
+    let pool = pool();
+    let slots = HEAP + 8192;
+    // The test's own area: 4,000 slots of 8 bytes.
+    let slot = |pool: &RawPool, i: u64| pool.at(slots + i * 8, 8).unwrap().cast::<u64>();
+    for delay in 0..60 {
+        // SAFETY: as above.
+        (0..4000).for_each(|i| unsafe { slot(&pool, i).write(i) });
+        let victim = Child::run(&pool, move |pool, ready| {
+            let (held, _) = write(pool, 0).unwrap();
+            let log = pool.seat().unwrap().log(held);
+            // SAFETY: as above.
+            unsafe {
+                log.save(slot(pool, 0).cast(), 8);
+                shift(log, slot(pool, 0).cast(), 3999, 8, Direction::Down);
+            }
+            ready();
+        });
+        let burier = Child::run(&pool, |pool, ready| {
+            pool.seat().unwrap();
+            ready();
+            while pool.bury_dead() == 0 {}
+        });
+        victim.kill();
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(delay * 2) {
+            std::hint::spin_loop();
+        }
+        burier.kill();
+        let (held, _) = write(&pool, 0).unwrap();
+        // SAFETY: as above.
+        assert!((0..4000).all(|i| unsafe { slot(&pool, i).read() } == i), "after {delay}");
+        unlock(&pool, 0, held);
+    }
+}
+
 fn word_at(slots: *const u64, i: usize) -> u64 {
     // SAFETY: one of the ten slots of the only caller.
     unsafe { slots.add(i).read() }

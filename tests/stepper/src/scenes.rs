@@ -2,6 +2,8 @@
 
 use aquifer::{Error, Pool, ShMap, ShMutex, ShRwLock, ShSet, ShString, ShVec};
 
+mod more;
+
 type Act = fn(&Pool) -> Result<(), Error>;
 
 /// One operation: what was there before, what is done, and how to tell what came of it.
@@ -145,6 +147,7 @@ pub fn all() -> Vec<Scene> {
     let mut scenes = locks_and_names();
     scenes.extend(vectors());
     scenes.extend(maps());
+    scenes.extend(more::all());
     scenes
 }
 
