@@ -1,0 +1,64 @@
+//! One all-or-nothing operation.
+
+use super::*;
+
+/// One all-or-nothing operation on a log.
+#[derive(Debug)]
+#[must_use = "an operation that is not committed is undone"]
+pub struct Op<'a> {
+    pub(super) cx: &'a LogCx,
+    pub(super) base: u32,
+    pub(super) thread: PhantomData<*mut ()>,
+}
+
+impl<'a> Op<'a> {
+    /// The log.
+    #[inline(always)]
+    pub fn cx(&self) -> &'a LogCx {
+        self.cx
+    }
+
+    /// Ends the operation: it is final, or, while the log is held open, becomes so with what holds it open.
+    #[inline(always)]
+    pub fn commit(self) {
+        let (cx, base) = (self.cx, self.base);
+        std::mem::forget(self);
+        if cx.took.get() > base {
+            cx.commit_with_taken(base, || ());
+        } else if !cx.is_open() {
+            cx.commit_from(base);
+        }
+    }
+
+    /// As [`commit`](Self::commit), with `between` called when the operation is final and nothing was freed yet: a lock that guards what was
+    /// unlinked, and not what is freed, may be given back there.
+    pub fn commit_then(self, between: impl FnOnce()) {
+        let (cx, base) = (self.cx, self.base);
+        std::mem::forget(self);
+        if cx.took.get() > base {
+            return cx.commit_with_taken(base, between);
+        }
+        if cx.is_open() {
+            return between();
+        }
+        if cx.intents.get() <= base {
+            cx.commit_from(base);
+            return between();
+        }
+        let pending = cx.make_final(base);
+        between();
+        if pending {
+            cx.carry_out_all();
+        }
+    }
+}
+
+impl Drop for Op<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        match self.cx.took.get() > self.base {
+            false => self.cx.undo_to(self.base),
+            true => self.cx.undo_with_taken(self.base),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Undoing, and bringing to an end what a dead occupant left.
+
+use super::*;
+
+impl LogCx {
+    pub(super) fn undo_to(&self, base: u32) {
+        loop {
+            let n = self.len();
+            if n <= base {
+                break;
+            }
+            self.undo_one(n - 1, self.read(n - 1));
+            // Dead before this store: the record is undone again, to the same effect. After: it is gone.
+            self.set_head(self.head() - 1);
+        }
+        self.intents.set(self.intents.get().min(base));
+    }
+
+    pub(super) fn undo_one(&self, i: u32, r: RecordView) {
+        match r.kind {
+            Kind::Old => {
+                if let Ok(at) = self.pool().at(r.offset, r.size as u64) {
+                    // SAFETY: in bounds by `at`; under a lock that the seat holds, or not linked in (contract of `save`).
+                    unsafe {
+                        std::ptr::copy_nonoverlapping((&raw const r.value).cast::<u8>(), at, r.size as usize)
+                    };
+                }
+            }
+            Kind::OldBlock => self.copy_back(r),
+            Kind::Alloc => self.pool().upper.undo(self, r),
+            Kind::AllocRun if !self.is_permanent(r.offset.saturating_mul(PAGE)) => {
+                self.pool().upper.undo(self, r)
+            }
+            Kind::Shift => crate::shift::undo(self, i, r),
+            _ => {}
+        }
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn copy_back(&self, r: RecordView) {
+        if let (Ok(from), Ok(to)) = (self.pool().at(r.aux << 4, r.value), self.pool().at(r.offset, r.value)) {
+            // SAFETY: both in bounds by `at`; the saved block belongs to this operation, the target is as for `Old`. Out of a damaged pool
+            // they may overlap.
+            unsafe { std::ptr::copy(from.cast_const(), to, r.value as usize) };
+        }
+    }
+
+    /// Finishes or undoes what a dead occupant left, committed logs first (they may join others). Repeatable.
+    ///
+    /// Returns false when memory to finish a commit was missing, or the log is damaged.
+    pub(crate) fn recover(&self, committed: bool) -> bool {
+        let head = self.head();
+        if !self.is_whole() {
+            return false;
+        }
+        if committed {
+            return head & COMMITTED == 0 || self.carry_out_all();
+        }
+        if head & COMMITTED == 0 {
+            self.undo_to(0);
+            return true;
+        }
+        // A nested operation was committed inside one that was not.
+        let finished = self.carry_out_all();
+        if finished {
+            self.undo_to(0);
+        }
+        finished
+    }
+
+    /// Whether all records that the head speaks of are there.
+    pub(super) fn is_whole(&self) -> bool {
+        let head = self.head();
+        let (n, base) = ((head & N) as u32, (head >> BASE_SHIFT & N) as u32);
+        let (mut first, mut link) = (LOG_INLINE as u32, &self.log().chunk);
+        while first < n {
+            let Some(chunk) = self.chunk_at(link, chunk_records(first)) else { return false };
+            first = first.saturating_add(chunk_records(first));
+            // SAFETY: a chunk begins with the offset of the next.
+            link = unsafe { &*chunk };
+        }
+        head & COMMITTED == 0 || base <= n
+    }
+
+    /// Whether a lock may use this log: nothing is in it but what a commit has still to carry out.
+    #[inline(always)]
+    pub(crate) fn is_vacant(&self) -> bool {
+        let head = self.head();
+        head == 0 || head & COMMITTED != 0
+    }
+
+    /// Drops the old bytes of what a dead occupant had open: they belong to memory that was freed since. Repeatable.
+    pub(crate) fn forget_old(&self) {
+        for i in 0..self.len() {
+            if matches!(self.read(i).kind, Kind::Old | Kind::OldBlock | Kind::Shift) {
+                self.write(i, RecordView::new(Kind::Nothing, 0, 0));
+            }
+        }
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Whether the dead occupant left an operation that will be undone.
+    pub(crate) fn was_undone(&self) -> bool {
+        let head = self.head();
+        head & COMMITTED == 0 && head & N != 0
+    }
+}
