@@ -206,11 +206,14 @@ fn a_guard_that_leaves_its_transaction_keeps_its_lock() {
     guard.push(2).unwrap();
     drop(guard);
     assert_eq!(*a.try_read().unwrap(), [1, 2]);
-    let outer = a.write().unwrap();
+    let held = a.write().unwrap();
+    assert!(
+        matches!(pool.transaction(|_| Ok(())), Err(Error::Unsupported(_))),
+        "a guard from before has a log of its own"
+    );
+    drop(held);
     pool.transaction(|_| {
-        let mut outer = outer;
-        outer.push(3)?;
-        drop(outer);
+        a.write()?.push(3)?;
         assert!(std::thread::scope(|s| s.spawn(|| a.try_read().is_err()).join().unwrap()), "kept to the end");
         a.write()?.push(4)
     })

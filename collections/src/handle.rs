@@ -100,7 +100,11 @@ impl Pool {
     ///
     /// # Errors
     /// `OtherPool`; `BadBlock` when no allocated block begins there: freed already, or never a handle.
-    pub fn free(&self, handle: Handle) -> Result<()> {
+    ///
+    /// # Safety
+    /// The block was allocated by [`alloc`](Self::alloc) and not freed since, by any process, and nobody uses it any more. A block that was freed
+    /// may have become a collection's: freeing it once more would give it two owners, which no check can tell.
+    pub unsafe fn free(&self, handle: Handle) -> Result<()> {
         let offset = self.offset_of(handle)?;
         let seat = self.inner().seat()?;
         refuse_open_log(seat)?;

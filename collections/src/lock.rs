@@ -117,7 +117,8 @@ macro_rules! lock {
             /// Give up with [`Error::abort`].
             ///
             /// # Errors
-            /// That of `f`; `WouldDeadlock` when a lock is not to be had in an order that is safe; those of locking.
+            /// That of `f`; `WouldDeadlock` when a lock is not to be had in an order that is safe; `Unsupported` when this thread holds a
+            /// guard for writing from before; those of locking.
             pub fn transaction<R>(&self, f: impl FnOnce(&mut T::Access) -> Result<R>) -> Result<R> {
                 self.0.transaction(f)
             }

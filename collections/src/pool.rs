@@ -430,7 +430,8 @@ impl Pool {
     /// leave the transaction; the process is aborted if it does. Objects are neither named nor removed inside.
     ///
     /// # Errors
-    /// That of `f`, such as [`Error::abort`]; `WouldDeadlock`; those of locking.
+    /// That of `f`, such as [`Error::abort`]; `WouldDeadlock`; `Unsupported` when this thread holds a guard for writing from before; those of
+    /// locking.
     pub fn transaction<'env, R>(&self, f: impl for<'t> FnOnce(&'t Tx<'t, 'env>) -> Result<R>) -> Result<R> {
         self.try_transaction(f)
     }

@@ -8,6 +8,10 @@
 //! The first lock is waited for, and so is each lock that lies behind all others that the thread holds. A lock that lies before one of them is
 //! only tried, since two transactions that wait for each other would wait for ever: [`Error::WouldDeadlock`] says so, and everything is undone.
 //!
+//! # Guards from before
+//!
+//! None for writing may be held when a transaction begins: see `refuse_held_locks`.
+//!
 //! # Guards that leave
 //!
 //! A guard that was taken inside may be moved out: it keeps its lock then, and its later changes are its own. A `Taken` must not follow it: undoing
@@ -318,6 +322,7 @@ pub(crate) fn run<R, E: From<Error>>(
         return Ok(result);
     }
     refuse_open_log(seat)?;
+    refuse_held_locks(seat)?;
     LAST.set(LAST.get() + 1);
     let running = Running {
         seat,
@@ -340,6 +345,15 @@ pub(crate) fn refuse_open_log(seat: &SeatCtx) -> Result<()> {
     match seat.bare().is_open() && Running::on(seat).is_none() {
         true => Err(Error::Unsupported("a value that was lent inside a transaction is still in use".into())),
         false => Ok(()),
+    }
+}
+
+/// A guard for writing from before a transaction would have a log of its own: what is done under it would be final at once, also to locks within it
+/// that the transaction takes, and undoing the transaction would then write over what is freed.
+fn refuse_held_locks(seat: &SeatCtx) -> Result<()> {
+    match seat.seat().held.iter().all(|w| w.load(Ordering::Relaxed) == 0) {
+        true => Ok(()),
+        false => Err(Error::Unsupported("a transaction while this thread holds a guard for writing".into())),
     }
 }
 

@@ -201,16 +201,7 @@ impl<T: Relocatable> Place<ShVec<T>> {
     /// # Errors
     /// `OutOfMemory` when there is no room for a second block; nothing is changed then.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) -> Result<()> {
-        self.raw().rearrange(|elements| {
-            let mut kept = 0;
-            for i in 0..elements.len() {
-                if keep(&elements[i]) {
-                    elements.swap(kept, i);
-                    kept += 1;
-                }
-            }
-            kept
-        })
+        self.raw().retain(|i, elements| keep(&elements[i]))
     }
 
     /// Drops each element that equals the one before it. O(len).
@@ -221,15 +212,13 @@ impl<T: Relocatable> Place<ShVec<T>> {
     where
         T: PartialEq,
     {
-        self.raw().rearrange(|elements| {
-            let mut kept = 1;
-            for i in 1..elements.len() {
-                if elements[i] != elements[kept - 1] {
-                    elements.swap(kept, i);
-                    kept += 1;
-                }
+        let mut last = 0;
+        self.raw().retain(|i, elements| {
+            let keep = i == 0 || elements[i] != elements[last];
+            if keep {
+                last = i;
             }
-            kept
+            keep
         })
     }
 
@@ -265,10 +254,7 @@ impl<T: Relocatable> Place<ShVec<T>> {
     /// # Errors
     /// As [`sort`](Self::sort).
     pub fn reverse(&mut self) -> Result<()> {
-        self.raw().rearrange(|elements| {
-            elements.reverse();
-            elements.len()
-        })
+        self.raw().reverse()
     }
 }
 

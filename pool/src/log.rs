@@ -149,7 +149,7 @@ impl LogCx {
         if head & COMMITTED != 0 {
             self.finish_parked();
         }
-        Op { cx: self, base: (head & N) as u32, thread: PhantomData }
+        Op { cx: self, base: (head & N) as u32, holders: self.holders(), thread: PhantomData }
     }
 
     /// An earlier commit could not get memory to carry out its intents: try again before anything else is logged.

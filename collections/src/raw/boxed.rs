@@ -42,7 +42,8 @@ pub(crate) unsafe fn build<T: Emplace<S>, S>(source: S, cx: Cx) -> Result<Header
     // SAFETY: the log of an open operation is alive as long as the operation.
     let log = unsafe { cx.log() };
     let (offset, at) = match size_of::<T>() {
-        0 => (0, std::ptr::dangling_mut()),
+        // That of a `T`, which may ask for more than an aligned byte.
+        0 => (0, std::ptr::dangling_mut::<T>().cast()),
         size => mem::block(log, size, align_of::<T>())?,
     };
     // SAFETY: a new block for one value; the caller's operation is open.

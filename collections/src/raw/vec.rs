@@ -387,9 +387,25 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
 
     // ---- many at once
 
+    /// Keeps the elements that `keep` says, in their order; it gets each one's index, and all elements.
+    ///
+    /// It is asked about the elements where they are, before the operation begins: it may lock and change what an element guards, which
+    /// is final at once and must not be done to copies that a panic throws away.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(usize, &[T]) -> bool) -> Result<()> {
+        let elements = self.header.as_slice::<T>();
+        let kept: Vec<usize> = (0..elements.len()).filter(|i| keep(*i, elements)).collect();
+        if kept.len() == elements.len() {
+            return Ok(());
+        }
+        self.rearrange(|elements| {
+            kept.iter().enumerate().for_each(|(to, from)| elements.swap(to, *from));
+            kept.len()
+        })
+    }
+
     /// Moves all elements to a new block, has `arrange` put them in order and say how many stay, and swaps the block in. What does not stay
-    /// must stand behind what stays.
-    pub(crate) fn rearrange(&self, arrange: impl FnOnce(&mut [T]) -> usize) -> Result<()> {
+    /// must stand behind what stays. No code of the user's may run in `arrange`, but comparisons of plain data.
+    fn rearrange(&self, arrange: impl FnOnce(&mut [T]) -> usize) -> Result<()> {
         let (h, len) = (self.header, self.len());
         if len == 0 {
             return Ok(());
@@ -398,7 +414,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         let op = self.log.begin();
         let cap = if size_of::<T>() == 0 { len } else { h.cap() };
         let (new, to) = match size_of::<T>() {
-            0 => (0, std::ptr::dangling_mut()),
+            0 => (0, std::ptr::dangling_mut::<T>().cast()),
             size => mem::block(self.log, mem::bytes_of(cap, size)?, align_of::<T>())?,
         };
         let to = to.cast::<T>();
@@ -425,6 +441,14 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         // Dead before this: the old block counts as ever. After: the new one.
         op.commit();
         Ok(())
+    }
+
+    /// Turns the order round.
+    pub(crate) fn reverse(&self) -> Result<()> {
+        self.rearrange(|elements| {
+            elements.reverse();
+            elements.len()
+        })
     }
 
     /// Sorts, keeping the order of equal elements.

@@ -8,6 +8,8 @@ use super::*;
 pub struct Op<'a> {
     pub(super) cx: &'a LogCx,
     pub(super) base: u32,
+    /// How many held the log open when it began.
+    pub(super) holders: u32,
     pub(super) thread: PhantomData<*mut ()>,
 }
 
@@ -56,9 +58,21 @@ impl<'a> Op<'a> {
 impl Drop for Op<'_> {
     #[cold]
     fn drop(&mut self) {
+        if self.cx.holders() > self.holders {
+            taken_is_alive();
+        }
         match self.cx.took.get() > self.base {
             false => self.cx.undo_to(self.base),
             true => self.cx.undo_with_taken(self.base),
         }
     }
+}
+
+/// A source that ran within the operation took a value out and keeps it: undone, it would be back in its collection too.
+#[cold]
+fn taken_is_alive() -> ! {
+    eprintln!(
+        "aquifer: a value taken within a call has outlived the failure of that call; the process ends, so that the call is undone"
+    );
+    std::process::abort();
 }

@@ -1,0 +1,186 @@
+//! Programs without `unsafe` that tried to get two owners of one block, or a reference to what is gone.
+#![forbid(unsafe_code)]
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use aquifer::{
+    DefaultInPool, Error, MappedWriteGuard, Place, Pool, Relocatable, ShBox, ShMutex, ShString, ShVec,
+};
+use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+
+type Nested = ShMutex<ShVec<ShMutex<ShVec<u64>>>>;
+
+fn pool() -> Pool {
+    Pool::options().private().unwrap()
+}
+
+fn nested(pool: &Pool, name: &str) -> aquifer::Named<Nested> {
+    let outer = pool.named::<Nested>(name).unwrap();
+    for i in 0..3 {
+        outer.lock().unwrap().push(ShMutex::new([i, i])).unwrap();
+    }
+    outer
+}
+
+#[test]
+fn a_closure_of_retain_that_panics_after_changing_what_a_lock_guards() {
+    let pool = pool();
+    let outer = nested(&pool, "outer");
+    let mut guard = outer.lock().unwrap();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        guard.retain(|inner| {
+            inner.lock().unwrap().extend(0..100u64).unwrap();
+            panic!("on purpose");
+        })
+    }));
+    assert!(result.is_err());
+    drop(guard);
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[test]
+fn values_without_size_are_aligned() {
+    let pool = pool();
+    let v = pool.named::<ShMutex<ShVec<[u64; 0]>>>("v").unwrap();
+    let mut v = v.lock().unwrap();
+    for _ in 0..3 {
+        v.push([]).unwrap();
+    }
+    v.reverse().unwrap();
+    v.retain(|_| true).unwrap();
+    v.sort().unwrap();
+    let b = pool.named_with::<ShMutex<ShBox<[u64; 0]>>, _>("b", || ShMutex::new(ShBox::new([]))).unwrap();
+    assert_eq!(b.lock().unwrap().len(), 0);
+}
+
+#[test]
+fn a_guard_from_before_a_transaction_and_a_lock_within() {
+    let pool = pool();
+    let outer = nested(&pool, "outer");
+    let mut guard = outer.lock().unwrap();
+    let result = pool.transaction(|_| {
+        guard[0].lock()?.extend(0..100u64)?;
+        guard[0].get_mut()?.extend(0..1000u64)?;
+        Err::<(), _>(Error::abort("undo"))
+    });
+    assert!(result.is_err());
+    drop(guard);
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[test]
+fn a_guard_from_before_a_transaction_frees_a_lock_within() {
+    let pool = pool();
+    let outer = nested(&pool, "outer");
+    let mut guard = outer.lock().unwrap();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        pool.transaction(|_| {
+            guard[2].lock()?.extend(0..100u64)?;
+            drop(guard.pop());
+            Err::<(), _>(Error::abort("undo"))
+        })
+    }));
+    assert!(!matches!(result, Ok(Ok(()))));
+    drop(guard);
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[test]
+fn a_guard_from_before_a_transaction_frees_a_lock_deep_within() {
+    let pool = pool();
+    let outer = pool.named::<ShMutex<ShVec<ShBox<ShMutex<ShVec<u64>>>>>>("outer").unwrap();
+    let mut guard = outer.lock().unwrap();
+    guard.push(ShBox::new(ShMutex::new([1, 2]))).unwrap();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        pool.transaction(|_| {
+            guard[0].lock()?.extend(0..100u64)?;
+            drop(guard.pop());
+            Err::<(), _>(Error::abort("undo"))
+        })
+    }));
+    assert!(!matches!(result, Ok(Ok(()))));
+    drop(guard);
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[test]
+fn a_part_that_left_its_transaction_is_used_in_another() {
+    let pool = pool();
+    let names = pool.named::<ShMutex<ShVec<ShString>>>("names").unwrap();
+    names.lock().unwrap().push("a name that is long enough for a block of its own").unwrap();
+    let mut part: MappedWriteGuard<'_, Place<ShVec<ShString>>> =
+        pool.transaction(|_| Ok(aquifer::WriteGuard::map(names.lock()?, |v| v))).unwrap();
+    let mut left = None;
+    let (place, out) = (&mut *part, &mut left);
+    let result = pool.transaction(move |_| {
+        *out = place.pop();
+        Err::<(), _>(Error::abort("undo"))
+    });
+    assert!(result.is_err());
+    drop(left);
+    drop(part);
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[derive(Relocatable, DefaultInPool)]
+#[repr(C)]
+struct Two {
+    lists: ShVec<ShVec<u64>>,
+    names: ShVec<ShString>,
+}
+
+/// Takes a name out within a `push` that then panics, and keeps it.
+fn keep_what_a_failing_call_took() {
+    let pool = pool();
+    let two = pool.named::<ShMutex<Two>>("two").unwrap();
+    let mut guard = two.lock().unwrap();
+    guard.names_mut().push("a name that is long enough for a block of its own").unwrap();
+    let mut stash = None;
+    let fields = guard.fields_mut();
+    let (lists, names, out) = (fields.lists, fields.names, &mut stash);
+    let source = std::iter::once_with(move || -> u64 {
+        *out = names.pop();
+        panic!("on purpose");
+    });
+    let _ = catch_unwind(AssertUnwindSafe(|| lists.push(aquifer::from_iter(source))));
+    assert!(stash.is_some(), "never seen: undone, and still here");
+}
+
+#[test]
+fn what_was_taken_out_within_a_call_that_fails_ends_the_process() {
+    const CHILD: &str = "AQUIFER_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return keep_what_a_failing_call_took();
+    }
+    let name = "what_was_taken_out_within_a_call_that_fails_ends_the_process";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.signal(), Some(6), "{output:?}");
+}
+
+#[test]
+fn closures_may_use_the_locks_they_see() {
+    let pool = pool();
+    let outer = nested(&pool, "outer");
+    let mut guard = outer.lock().unwrap();
+    guard
+        .retain(|inner| {
+            inner.lock().unwrap().extend(0..100u64).unwrap();
+            std::mem::forget(inner.lock());
+            inner.try_lock().is_ok()
+        })
+        .unwrap();
+    guard.push(ShMutex::new([1])).unwrap();
+    drop(guard);
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
