@@ -184,3 +184,8 @@ pub use aquifer_collections::{entry, hash, iter, lock, map, report, schema, set,
 
 #[doc(hidden)]
 pub use aquifer_collections::__private;
+
+/// The example of the README, run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
