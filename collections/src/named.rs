@@ -246,15 +246,11 @@ impl Pool {
         refuse_open_log(seat)?;
         sweep(self.inner())?;
         let source = source();
-        match self.make::<T, S>(name, seat.bare(), source)? {
-            Some(made) => Ok(made),
-            // Somebody was faster; what we had built is gone.
-            None => self.look_up(name)?.ok_or_else(|| Error::NoSuchObject(name.into())),
-        }
+        self.make::<T, S>(name, seat.bare(), source)
     }
 
-    /// Builds an object and gives it its name; nothing when the name was given meanwhile.
-    fn make<T: Emplace<S>, S>(&self, name: &str, log: &LogCx, source: S) -> Result<Option<Named<T>>> {
+    /// Builds an object and gives it its name; if the name was given meanwhile, that object is the one.
+    fn make<T: Emplace<S>, S>(&self, name: &str, log: &LogCx, source: S) -> Result<Named<T>> {
         let pool = self.inner();
         let op = log.begin();
         let root = aquifer_alloc::alloc(log, size_of::<T>().max(1), align_of::<T>())?;
@@ -265,8 +261,10 @@ impl Pool {
         let mut writing = Writing::begin(pool)?;
         // Declared after `writing`: what is not committed is undone before the lock is given back.
         let step = Step { op: Some(op), log, before: log.keep() };
-        if writing.get().names.contains_key(name) {
-            return Ok(None);
+        if let Some(entry) = writing.get().names.get(name).copied() {
+            // Somebody was faster. What we had built goes; theirs is held under the same lock, so that it cannot be removed in between.
+            drop(step);
+            return self.hold_under(writing, name, &entry);
         }
         let entry = link(&mut writing, step.log(), name, root, &blob)?;
         self.joined().hold(entry[0]);
@@ -274,7 +272,7 @@ impl Pool {
         step.commit_then(|| drop(writing));
         let named = self.handle(at.cast_const(), entry[0]);
         pool_schemas::register(pool, T::SCHEMA, entry[2])?;
-        Ok(Some(named))
+        Ok(named)
     }
 
     /// The object of that name, if there is one. O(1).
@@ -302,11 +300,21 @@ impl Pool {
     /// Marks the object as held by this process.
     #[cold]
     fn take_hold<T: Relocatable>(&self, name: &str) -> Result<Option<Named<T>>> {
-        let pool = self.inner();
-        let mut writing = Writing::begin(pool)?;
+        let writing = Writing::begin(self.inner())?;
         let Some(entry) = writing.get().names.get(name).copied() else { return Ok(None) };
-        directory::check_type::<T>(pool, name, &entry)?;
-        let value = directory::value::<T>(pool, name, &entry)?;
+        self.hold_under(writing, name, &entry).map(Some)
+    }
+
+    /// The same under the directory's lock, which is given back.
+    fn hold_under<T: Relocatable>(
+        &self,
+        mut writing: Writing<'_>,
+        name: &str,
+        entry: &Entry,
+    ) -> Result<Named<T>> {
+        let pool = self.inner();
+        directory::check_type::<T>(pool, name, entry)?;
+        let value = directory::value::<T>(pool, name, entry)?;
         let pin = directory::own_pin(pool, entry[0])?;
         if self.joined().sees_deaths() {
             writing.parts().drop_dead_pins(pool);
@@ -315,7 +323,7 @@ impl Pool {
         writing.parts().pins.insert(pin, ())?;
         self.joined().hold(entry[0]);
         drop(writing);
-        Ok(Some(self.handle(value, entry[0])))
+        Ok(self.handle(value, entry[0]))
     }
 
     /// A handle of an object that was just counted.
