@@ -74,8 +74,9 @@ fn run(mut arguments: Arguments) -> Result<bool, Box<dyn std::error::Error>> {
     let job = count::Job::open(&pool, pieces as u64)?;
 
     let bar = progress_bar(text.bytes as u64 * arguments.repeat as u64);
+    let plan = workers::Plan { processes: arguments.processes.max(1), kill: arguments.kill };
     let begin = Instant::now();
-    let killed = workers::run(&arguments_of(&arguments), &pool, &job, &text, pieces, &bar)?;
+    let killed = workers::run(&plan, &pool, &job, &text, pieces, &bar)?;
     let ours = begin.elapsed();
     bar.finish_and_clear();
 
@@ -92,10 +93,6 @@ fn run(mut arguments: Arguments) -> Result<bool, Box<dyn std::error::Error>> {
     }
     println!("identical: {}", if identical { "yes" } else { "no" });
     Ok(identical)
-}
-
-fn arguments_of(a: &Arguments) -> workers::Plan {
-    workers::Plan { processes: a.processes.max(1), kill: a.kill }
 }
 
 fn create(name: &str, arguments: &Arguments) -> Result<Pool, Error> {

@@ -33,13 +33,6 @@ struct Table {
 // and frees a context only when its thread gives it up or the pool is closed.
 unsafe impl Send for Table {}
 
-/// When a seat may be given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// Nothing is held on it; else it stays taken until the process leaves.
-    IfIdle,
-}
-
 impl Process {
     pub(crate) fn new() -> Process {
         Process::default()
@@ -220,8 +213,8 @@ impl Inner {
         })
     }
 
-    /// Gives up the seat of thread `key`.
-    pub(crate) fn rise(&self, key: u64, _when: Rest) {
+    /// Gives up the seat of thread `key` if nothing is held on it; else it stays taken until the process leaves.
+    pub(crate) fn rise(&self, key: u64) {
         if self.process.epoch.load(Ordering::SeqCst) != crate::fork::epoch() {
             return; // the parent's
         }

@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::layout::{CLASSES, HELD, LOG_BARE, LOGS, MARKS, SEAT_CHUNKS, SEATS_FIRST, Seat, chunk_of};
 use crate::log::LogCx;
-use crate::process::Rest;
 use crate::raw::Inner;
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -192,7 +191,7 @@ impl Inner {
         let mut cache = CACHE.get();
         cache[(self.id % WAYS as u64) as usize] = Cached::NONE;
         CACHE.set(cache);
-        self.rise(thread_key(), Rest::IfIdle);
+        self.rise(thread_key());
     }
 }
 

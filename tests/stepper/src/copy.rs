@@ -15,15 +15,12 @@ pub struct Copy {
     /// The source as it was when last looked at.
     seen: Vec<u8>,
     buffer: Vec<u8>,
-    /// Blocks in which the copy may differ from `seen`: recovery wrote into it.
-    stale: bool,
 }
 
 impl Copy {
     pub fn of(source: &Path, path: PathBuf) -> std::io::Result<Copy> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        let mut copy =
-            Copy { source: source.into(), path, file, seen: Vec::new(), buffer: Vec::new(), stale: true };
+        let mut copy = Copy { source: source.into(), path, file, seen: Vec::new(), buffer: Vec::new() };
         copy.changed()?;
         Ok(copy)
     }
@@ -38,7 +35,6 @@ impl Copy {
             return Ok(false);
         }
         std::mem::swap(&mut self.buffer, &mut self.seen);
-        self.stale = true;
         Ok(true)
     }
 
@@ -59,7 +55,6 @@ impl Copy {
                 self.file.write_all_at(block, at as u64)?;
             }
         }
-        self.stale = false;
         Ok(())
     }
 }
