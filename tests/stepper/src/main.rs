@@ -10,16 +10,38 @@ mod copy;
 mod run;
 #[cfg(target_arch = "x86_64")]
 mod scenes;
+mod storm;
 #[cfg(target_arch = "x86_64")]
 mod trace;
 
-#[cfg(target_arch = "x86_64")]
-fn main() -> std::process::ExitCode {
-    use clap::Parser;
-    run::main(run::Arguments::parse())
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Kills processes at every instruction, or at random, and looks at what is left.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn main() {
-    println!("not run: the stepper knows only x86-64");
+#[derive(Subcommand)]
+enum Command {
+    /// Steps through all operations
+    #[cfg(target_arch = "x86_64")]
+    All(run::All),
+    /// Steps through the operations whose names contain one of the words
+    #[cfg(target_arch = "x86_64")]
+    One(run::One),
+    /// Kills processes at random
+    Storm(storm::Arguments),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        #[cfg(target_arch = "x86_64")]
+        Command::All(all) => run::all(all),
+        #[cfg(target_arch = "x86_64")]
+        Command::One(one) => run::one(one),
+        Command::Storm(arguments) => storm::run(arguments),
+    }
 }

@@ -4,25 +4,36 @@ use crate::copy::Copy;
 use crate::scenes::{self, Scene};
 use crate::trace::{Step, Traced};
 use aquifer::Pool;
-use clap::Parser;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Steps through operations and recovers every state.
-#[derive(Parser)]
-pub struct Arguments {
-    /// `all`, or words that the names of the operations contain
-    names: Vec<String>,
-    /// Only the operations that matter most
-    #[arg(long)]
-    quick: bool,
+/// How to step.
+#[derive(clap::Args)]
+pub struct How {
     /// Switch on a planted fault (only in builds with `--cfg aquifer_plant`)
     #[arg(long)]
     plant: Option<String>,
-    /// Print the first bad state of each operation
+}
+
+/// All operations.
+#[derive(clap::Args)]
+pub struct All {
+    /// Only those that matter most
     #[arg(long)]
-    verbose: bool,
+    quick: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Some operations.
+#[derive(clap::Args)]
+pub struct One {
+    /// Words that the names of the operations contain
+    #[arg(required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    how: How,
 }
 
 /// What became of one operation's states.
@@ -34,18 +45,22 @@ struct Tally {
     first: Option<String>,
 }
 
-pub fn main(arguments: Arguments) -> ExitCode {
-    if let Some(plant) = &arguments.plant {
+pub fn all(all: All) -> ExitCode {
+    step_through_all(&all.how, |scene| scene.quick || !all.quick)
+}
+
+pub fn one(one: One) -> ExitCode {
+    step_through_all(&one.how, |scene| one.names.iter().any(|n| scene.name.contains(n.as_str())))
+}
+
+fn step_through_all(how: &How, wanted: impl Fn(&Scene) -> bool) -> ExitCode {
+    if let Some(plant) = &how.plant {
         // SAFETY: this program has one thread.
         unsafe { std::env::set_var("AQUIFER_PLANT", plant) };
     }
     println!("{:40} {:>12} {:>8} {:>7}", "operation", "instructions", "states", "broken");
     let mut total = Tally::default();
-    for scene in scenes::all() {
-        let wanted = arguments.names.iter().any(|n| n == "all" || scene.name.contains(n.as_str()));
-        if !wanted || (arguments.quick && !scene.quick) {
-            continue;
-        }
+    for scene in scenes::all().into_iter().filter(wanted) {
         let tally = step_through(&scene).unwrap_or_else(|e| Tally {
             broken: 1,
             first: Some(e.to_string()),
