@@ -22,7 +22,9 @@ fn a_block_is_allocated_resolved_and_freed_once() {
         at.write([1, 2, 3, 4]);
         assert_eq!(*pool.resolve(shared).unwrap(), [1, 2, 3, 4]);
     }
-    assert!(pool.check().unwrap().leaked_bytes >= 32, "nobody refers to it");
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert!(report.by_hand.len() == 1 && report.by_hand[0].handle == handle && report.by_hand_bytes >= 32);
     // SAFETY: a block of this test's, freed once; nothing was allocated before the second attempt.
     unsafe {
         pool.free(handle).unwrap();
@@ -48,6 +50,21 @@ fn what_is_no_block_of_this_pool_is_refused() {
     assert!(matches!(one.shared::<[u64; 4096]>(handle), Err(Error::BadBlock { .. })), "too small");
     // SAFETY: a block of this test's, freed once.
     unsafe { one.free(handle) }.unwrap();
+}
+
+#[test]
+fn what_a_collection_owns_cannot_be_freed_by_hand() {
+    let pool = pool();
+    let list = pool.named_with::<ShMutex<ShVec<u64>>, _>("list", || ShMutex::new([1, 2, 3])).unwrap();
+    let by_hand = pool.alloc(Layout::new::<[u64; 4]>()).unwrap();
+    let tag = by_hand.to_bits() & !((1 << 48) - 1);
+    let block = pool.raw().offset_of(list.lock().unwrap().as_ptr().cast()).unwrap();
+    let handle = Handle::from_bits(tag | block).unwrap();
+    assert!(pool.resolve_handle(handle).is_ok());
+    // SAFETY: refused.
+    assert!(matches!(unsafe { pool.free(handle) }, Err(Error::BadBlock { .. })));
+    assert_eq!(**list.lock().unwrap(), [1, 2, 3]);
+    assert!(pool.check().unwrap().is_clean());
 }
 
 #[test]

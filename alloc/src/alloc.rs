@@ -2,8 +2,8 @@
 
 use crate::actor::Actor;
 use crate::block::Block;
-use crate::class::class_of;
-use crate::descriptor::Kind;
+use crate::class::{COUNT, class_of};
+use crate::descriptor::{Kind, State};
 use crate::{free, runs, slab};
 use aquifer_pool::layout::PAGE;
 use aquifer_pool::log::LogCx;
@@ -16,6 +16,8 @@ use std::alloc::Layout;
 pub(crate) const NOTE_AND_ROOM: u32 = 8;
 /// Larger requests are refused without looking: no pool is as long.
 const ABSURD: usize = 1 << 46;
+/// The form of a run.
+const RUN: State = State::new(Kind::Run, 0);
 
 /// Allocates at least `size` bytes at a multiple of `align` (a power of two, at least 16 bytes are given) for the operation open on `cx`,
 /// whose undo gives them back. The bytes are not initialised. O(1) from the slab in hand, else O(chunks of 512 pages) under the heap lock.
@@ -24,22 +26,28 @@ const ABSURD: usize = 1 << 46;
 /// `TooLarge` for sizes no pool can have, `OutOfMemory`, `HardLimit` and `FileSizeLimit` when the pool cannot grow.
 #[inline]
 pub fn alloc(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
+    alloc_for::<false>(cx, size, align)
+}
+
+/// `BY_HAND`: blocks that nothing in the pool need refer to stand in slabs and runs of their own.
+#[inline(always)]
+fn alloc_for<const BY_HAND: bool>(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
     match class_of(size, align) {
         Some(class) => {
             cx.reserve(NOTE_AND_ROOM)?;
-            slab::alloc(cx, class)
+            slab::alloc(cx, if BY_HAND { COUNT + class } else { class })
         }
-        None => alloc_pages(cx, size, align),
+        None => alloc_pages(cx, size, align, if BY_HAND { RUN.by_hand() } else { RUN }),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn alloc_pages(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
+fn alloc_pages(cx: &LogCx, size: usize, align: usize, form: State) -> Result<u64> {
     if size > ABSURD || align > ABSURD {
         return Err(Error::TooLarge(1, size.max(align)));
     }
-    runs::alloc(cx, pages_for(size), (align as u64).div_ceil(PAGE).max(1), Kind::Run)
+    runs::alloc(cx, pages_for(size), (align as u64).div_ceil(PAGE).max(1), form)
 }
 
 /// Pages of a run of `size` bytes.
@@ -75,7 +83,7 @@ fn zero(pool: &Inner, offset: u64, bytes: usize) -> Result<()> {
 pub fn resize_in_place(cx: &LogCx, offset: u64, size: usize) -> Result<bool> {
     let block = Block::live(cx.pool(), offset)?;
     if block.state.kind() == Kind::Slab {
-        let same = class_of(size, 1) == Some(block.state.class());
+        let same = class_of(size, 1) == Some(block.state.class() % COUNT);
         // A class that was chosen for its alignment is larger than the size alone asks for.
         return Ok(same || (size as u64 <= block.size() && size as u64 * 2 > block.size()));
     }
@@ -92,7 +100,7 @@ pub fn resize_in_place(cx: &LogCx, offset: u64, size: usize) -> Result<bool> {
 /// # Errors
 /// As [`alloc()`].
 pub fn log_chunk(cx: &LogCx, bytes: u64) -> Result<u64> {
-    runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, Kind::Run)
+    runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, RUN)
 }
 
 /// A run of `bytes` zeros that is never freed, for seats and process records; noted on `cx` until its operation is committed.
@@ -100,21 +108,22 @@ pub fn log_chunk(cx: &LogCx, bytes: u64) -> Result<u64> {
 /// # Errors
 /// As [`alloc()`].
 pub fn permanent(cx: &LogCx, bytes: u64) -> Result<u64> {
-    let offset = runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, Kind::Meta)?;
+    let offset = runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, State::new(Kind::Meta, 0))?;
     zero(cx.pool(), offset, bytes as usize)?;
     Ok(offset)
 }
 
-/// Allocates a block on its own: an operation of its own on the seat's bare log.
+/// Allocates a block by hand: an operation of its own on the seat's bare log.
 ///
-/// A process that dies before it has noted the offset anywhere leaves the block behind.
+/// It lives until it is freed, whether or not anything in the pool refers to it and whoever dies: it stands in a slab or run of such blocks only,
+/// so that it can be told from a leak.
 ///
 /// # Errors
 /// As [`alloc()`].
 #[inline]
 pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
     let op = seat.bare().begin();
-    let offset = alloc(op.cx(), layout.size(), layout.align())?;
+    let offset = alloc_for::<true>(op.cx(), layout.size(), layout.align())?;
     op.commit();
     Ok(offset)
 }
@@ -127,6 +136,18 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
 pub fn raw_free(seat: &SeatCtx, offset: u64) -> Result<()> {
     let op = seat.bare().begin();
     free::free(op.cx(), offset)?;
+    op.commit();
+    Ok(())
+}
+
+/// The same, for a block that was allocated by hand only.
+///
+/// # Errors
+/// `BadBlock` when no such block begins there.
+#[inline]
+pub fn raw_free_checked(seat: &SeatCtx, offset: u64) -> Result<()> {
+    let op = seat.bare().begin();
+    free::free_by_hand(op.cx(), offset)?;
     op.commit();
     Ok(())
 }

@@ -8,6 +8,8 @@ use aquifer_pool::layout::{CLASSES, PAGE};
 
 /// Number of size classes.
 pub const COUNT: usize = 27;
+/// Kinds of slabs: kind `COUNT + c` is of class c too, and holds the blocks that were allocated by hand.
+pub const KINDS: usize = 2 * COUNT;
 /// Largest size that slabs serve; larger requests get page runs.
 pub const LARGEST: usize = 4096;
 /// Blocks of a slab at most: bits of a descriptor.
@@ -32,10 +34,10 @@ pub struct Class {
     pub(crate) listed: u64,
 }
 
-/// The classes, smallest first.
-pub static TABLE: [Class; COUNT] = classes();
+/// The classes, smallest first; then once more, for blocks by hand.
+pub static TABLE: [Class; KINDS] = classes();
 
-const _: () = assert!(COUNT <= CLASSES);
+const _: () = assert!(KINDS <= CLASSES && KINDS <= 256);
 
 impl Class {
     /// Number of the block that holds byte `at` of a slab; exact for slabs of at most [`SLAB_PAGES`] pages.
@@ -93,12 +95,12 @@ const fn bits(n: u64) -> u64 {
     if n >= 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
-const fn classes() -> [Class; COUNT] {
+const fn classes() -> [Class; KINDS] {
     let none = Class { size: 0, pages: 0, blocks: 0, magic: 0, mask: [0; 2], listed: 0 };
-    let mut table = [none; COUNT];
+    let mut table = [none; KINDS];
     let mut c = 0;
-    while c < COUNT {
-        let size = size_of_class(c);
+    while c < KINDS {
+        let size = size_of_class(c % COUNT);
         let pages = slab_pages(size);
         let blocks = blocks_in(pages, size);
         table[c] = Class {

@@ -1,5 +1,6 @@
 //! The page descriptor: the one truth about what is allocated.
 
+use crate::class::COUNT;
 use aquifer_pool::layout::DESCRIPTOR;
 use std::mem::{align_of, offset_of, size_of};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -28,6 +29,7 @@ pub(crate) enum Kind {
 /// | 8..16 | size class of a slab |
 /// | 16 `LISTED` | the slab is in the ring of its owner |
 /// | 17 `RETIRING` | the slab is being given back |
+/// | 18 `BY_HAND` | a run whose block was allocated by hand |
 /// | 24..64 | pages from this one on, or, for a tail, pages back to the head |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State(pub(crate) u64);
@@ -35,17 +37,27 @@ pub(crate) struct State(pub(crate) u64);
 const CLASS_SHIFT: u32 = 8;
 const LISTED: u64 = 1 << 16;
 const RETIRING: u64 = 1 << 17;
+const BY_HAND: u64 = 1 << 18;
 const PAGES_SHIFT: u32 = 24;
 
 impl State {
     pub(crate) const FREE: State = State(0);
 
     pub(crate) const fn new(kind: Kind, pages: u64) -> State {
-        State(kind as u64 | pages << PAGES_SHIFT)
+        State(kind as u64).with_pages(pages)
     }
 
     pub(crate) const fn with_class(self, class: usize) -> State {
         State(self.0 | (class as u64) << CLASS_SHIFT)
+    }
+
+    pub(crate) const fn with_pages(self, pages: u64) -> State {
+        State(self.0 | pages << PAGES_SHIFT)
+    }
+
+    /// A run that has become longer.
+    pub(crate) const fn with_more_pages(self, pages: u64) -> State {
+        State(self.0 & ((1 << PAGES_SHIFT) - 1)).with_pages(pages)
     }
 
     pub(crate) const fn listed(self) -> State {
@@ -83,6 +95,19 @@ impl State {
 
     pub(crate) fn is_retiring(self) -> bool {
         self.0 & RETIRING != 0
+    }
+
+    /// A run whose block nothing in the pool need refer to.
+    pub(crate) const fn by_hand(self) -> State {
+        State(self.0 | BY_HAND)
+    }
+
+    /// Whether its blocks were allocated by hand.
+    pub(crate) fn is_by_hand(self) -> bool {
+        match self.kind() {
+            Kind::Slab => self.class() >= COUNT,
+            _ => self.0 & BY_HAND != 0,
+        }
     }
 
     /// Pages that this one is the head of; 0 when it is none.

@@ -46,6 +46,18 @@ pub fn free(cx: &LogCx, offset: u64) -> Result<()> {
     Ok(())
 }
 
+/// The same for a block that was allocated by hand.
+#[inline]
+pub(crate) fn free_by_hand(cx: &LogCx, offset: u64) -> Result<()> {
+    let block = Block::live(cx.pool(), offset)?;
+    if !block.state.is_by_hand() {
+        return Err(Error::BadBlock { offset, why: "not allocated by hand" });
+    }
+    cx.reserve(1)?;
+    cx.push(RecordView::new(Record::Free, offset, block.token()));
+    Ok(())
+}
+
 /// The record that [`free`] would push: for those who publish several at once. O(1).
 ///
 /// # Errors

@@ -46,7 +46,9 @@ mod territory;
 mod verify;
 mod word;
 
-pub use alloc::{alloc, alloc_zeroed, log_chunk, permanent, raw_alloc, raw_free, resize_in_place};
+pub use alloc::{
+    alloc, alloc_zeroed, log_chunk, permanent, raw_alloc, raw_free, raw_free_checked, resize_in_place,
+};
 pub use block::block_size;
 pub use free::{carry_out_free, free, free_intent, undo};
 pub use reclaim::reclaim;

@@ -40,9 +40,9 @@ fn check_free(actor: Actor<'_>, first: u64, pages: u64) -> Result<()> {
     Ok(())
 }
 
-/// Allocates a run and notes it on the log, so that undo gives it back.
+/// Allocates a run of the form given (a state of no pages) and notes it on the log, so that undo gives it back.
 #[cold]
-pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, kind: Kind) -> Result<u64> {
+pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, form: State) -> Result<u64> {
     if pages > BUSY_PAGES || align > BUSY_PAGES {
         return Err(Error::TooLarge(1, (pages.max(align) as usize).saturating_mul(PAGE as usize)));
     }
@@ -55,7 +55,7 @@ pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, kind: Kind) -> Result<u6
         cx.push(RecordView::new(Record::AllocRun, first, token));
         head.token.store(token, Ordering::Relaxed);
         // Dead before: the pages are free. After: a run, which undo gives back.
-        head.set_state(State::new(kind, pages));
+        head.set_state(form.with_pages(pages));
         Ok(())
     })?;
     Ok(first * PAGE)
@@ -99,7 +99,7 @@ pub(crate) fn extend(actor: Actor<'_>, page: u64, pages: u64) -> Result<bool> {
     check_free(actor, page + old.pages(), pages - old.pages())?;
     lock.change(page, pages, Some(false), || {
         // Dead before: as long as it was. After: longer, which harms no operation that is undone.
-        head.set_state(State::new(Kind::Run, pages));
+        head.set_state(old.with_more_pages(pages));
         Ok(())
     })?;
     Ok(true)

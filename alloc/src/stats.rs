@@ -45,6 +45,8 @@ pub struct BlockInfo {
     pub owner: Option<u32>,
     /// Token of a run, 0 for a block of a slab.
     pub token: u64,
+    /// Whether it was allocated by hand ([`raw_alloc`](crate::raw_alloc)), so that nothing in the pool need refer to it.
+    pub by_hand: bool,
 }
 
 /// Counts pages and blocks. Exact while nobody changes the heap, else near the truth. O(pages).
@@ -60,7 +62,7 @@ pub fn stats(pool: &Inner) -> Result<Stats> {
                 if let Some(class) = TABLE.get(state.class()) {
                     let blocks = head.in_use() as u64;
                     s.blocks += blocks;
-                    s.bytes_in_class[state.class()] += blocks * class.size as u64;
+                    s.bytes_in_class[state.class() % COUNT] += blocks * class.size as u64;
                     s.bytes_allocated += blocks * class.size as u64;
                 }
             }
@@ -118,16 +120,17 @@ fn largest_free_run(pool: &Inner) -> Result<u64> {
 pub fn for_each_block(pool: &Inner, mut f: impl FnMut(BlockInfo) -> Result<()>) -> Result<()> {
     each_head(pool, |page, state, head| {
         let block = Block { page, head, state, index: 0 };
+        let (size, by_hand) = (block.size(), state.is_by_hand());
         match state.kind() {
             Kind::Run => {
-                f(BlockInfo { offset: page * PAGE, size: block.size(), owner: None, token: block.token() })
+                f(BlockInfo { offset: page * PAGE, size, owner: None, token: block.token(), by_hand })
             }
             Kind::Slab => {
                 let owner = head.owner.load(Ordering::Relaxed).checked_sub(1);
                 let blocks = TABLE.get(state.class()).map_or(0, |c| c.blocks as u64);
                 for index in (0..blocks).filter(|i| head.block(*i) == (true, false)) {
                     let offset = block_offset(page, state.class(), index)?;
-                    f(BlockInfo { offset, size: block.size(), owner, token: 0 })?;
+                    f(BlockInfo { offset, size, owner, token: 0, by_hand })?;
                 }
                 Ok(())
             }

@@ -256,7 +256,9 @@ fn zeroed_blocks_are_zero_also_where_others_were() {
     let pool = private(&Options::new());
     let seat = pool.seat().unwrap();
     for size in [100, 4000, 50_000] {
-        let dirty = raw_alloc(seat, layout(size, 1)).unwrap();
+        let op = seat.bare().begin();
+        let dirty = alloc_zeroed(op.cx(), size, 16).unwrap();
+        op.commit();
         fill(&pool, dirty, size, 0xff);
         raw_free(seat, dirty).unwrap();
         let op = seat.bare().begin();

@@ -8,8 +8,9 @@ mod path;
 mod seats;
 mod values;
 
+use crate::handle::Handle;
 use crate::pool_schemas;
-use crate::report::{Finding, Leak, Problem, Report};
+use crate::report::{Finding, Leak, Problem, RawBlock, Report};
 use crate::schema::Schema;
 use crate::schema::encode::encode;
 use crate::schema::view::View;
@@ -151,7 +152,10 @@ fn check_heap(pool: &Inner, claims: &mut Claims<'_>) {
         return;
     }
     let walked = aquifer_alloc::for_each_block(pool, |block| {
-        if !claims.owners.contains_key(&block.offset) {
+        if block.by_hand {
+            let listed = Handle::of(pool, block.offset).map(|handle| RawBlock { handle, bytes: block.size });
+            listed.into_iter().for_each(|b| claims.report.list_by_hand(b));
+        } else if !claims.owners.contains_key(&block.offset) {
             claims.report.leak(Leak { offset: block.offset, bytes: block.size });
         }
         Ok(())

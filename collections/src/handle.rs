@@ -1,7 +1,7 @@
 //! Blocks by hand: memory of the pool without types or names, for who builds structures of their own.
 //!
-//! A block that was allocated here belongs to nobody: a process that dies before it has noted the handle somewhere leaves it behind, and
-//! [`Pool::check`] counts it as leaked. Inside a transaction both calls take part in it.
+//! A block that was allocated here belongs to nobody, and lives until somebody frees it, whoever dies: [`Pool::check`] lists it, with its handle,
+//! and never takes it for a leak. Inside a transaction both calls take part in it.
 
 use crate::cx::Cx;
 use crate::plain::plain;
@@ -9,7 +9,7 @@ use crate::pool::Pool;
 use crate::relocatable::{ByValue, Emplace, Kind, Plain, Relocatable};
 use crate::schema::{Schema, Shape};
 use crate::transaction::refuse_open_log;
-use aquifer_pool::{Error, Result};
+use aquifer_pool::{Error, Inner, Result};
 use std::alloc::Layout;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -40,6 +40,11 @@ impl Handle {
 
     fn offset(self) -> u64 {
         self.0.get() & OFFSET
+    }
+
+    /// The handle of the block at an offset, which is not 0.
+    pub(crate) fn of(pool: &Inner, offset: u64) -> Option<Handle> {
+        NonZeroU64::new(offset).map(|offset| Handle(offset | tag(pool)))
     }
 }
 
@@ -99,16 +104,16 @@ impl Pool {
     /// Frees a block.
     ///
     /// # Errors
-    /// `OtherPool`; `BadBlock` when no allocated block begins there: freed already, or never a handle.
+    /// `OtherPool`; `BadBlock` when no block that was allocated by hand begins there: freed already, or never a handle.
     ///
     /// # Safety
     /// The block was allocated by [`alloc`](Self::alloc) and not freed since, by any process, and nobody uses it any more. A block that was freed
-    /// may have become a collection's: freeing it once more would give it two owners, which no check can tell.
+    /// may have been given out again: freeing it once more would give it two owners, which no check can tell.
     pub unsafe fn free(&self, handle: Handle) -> Result<()> {
         let offset = self.offset_of(handle)?;
         let seat = self.inner().seat()?;
         refuse_open_log(seat)?;
-        aquifer_alloc::raw_free(seat, offset)
+        aquifer_alloc::raw_free_checked(seat, offset)
     }
 
     /// Address of a block in this process, good as long as the pool is open and nobody frees the block.
@@ -153,18 +158,19 @@ impl Pool {
         NonNull::new(self.inner().at(offset, size as u64)?).ok_or_else(|| bad("it is null"))
     }
 
-    fn tag(&self) -> u64 {
-        self.inner().header().tag << OFFSET_BITS
-    }
-
     fn handle_of(&self, offset: u64) -> Result<Handle> {
-        NonZeroU64::new(self.tag() | offset).map(Handle).ok_or(Error::BadBlock { offset, why: "it is null" })
+        Handle::of(self.inner(), offset).ok_or(Error::BadBlock { offset, why: "it is null" })
     }
 
     fn offset_of(&self, handle: Handle) -> Result<u64> {
-        match handle.0.get() & !OFFSET == self.tag() {
+        match handle.0.get() & !OFFSET == tag(self.inner()) {
             true => Ok(handle.offset()),
             false => Err(Error::OtherPool),
         }
     }
+}
+
+/// What tells handles of this pool from those of others.
+fn tag(pool: &Inner) -> u64 {
+    pool.header().tag << OFFSET_BITS
 }

@@ -1,5 +1,6 @@
 //! What a check of a pool found.
 
+use crate::handle::Handle;
 use std::fmt;
 
 /// The result of a check.
@@ -12,11 +13,15 @@ pub struct Report {
     pub truncated: bool,
     /// Allocated blocks that nothing in the pool refers to; at most [`Report::MOST`]. Empty when some values could not be looked at.
     ///
-    /// Exact while nobody else works on the pool. Blocks that were allocated by hand are among them: only their handles, outside of the
-    /// pool, know them.
+    /// Exact while nobody else works on the pool.
     pub leaks: Vec<Leak>,
     /// Bytes of all leaks.
     pub leaked_bytes: u64,
+    /// Blocks that were allocated by hand ([`Pool::alloc`](crate::Pool::alloc)) and not freed since: never leaks, whoever died. At most
+    /// [`Report::MOST`].
+    pub by_hand: Vec<RawBlock>,
+    /// Bytes of all of these.
+    pub by_hand_bytes: u64,
     /// Named objects, or parts of the directory, that were looked at.
     pub roots: u64,
     /// Containers and strings that were looked at.
@@ -38,6 +43,13 @@ impl Report {
         self.findings.is_empty() && self.leaked_bytes == 0
     }
 
+    pub(crate) fn list_by_hand(&mut self, block: RawBlock) {
+        self.by_hand_bytes += block.bytes;
+        if self.by_hand.len() < Self::MOST {
+            self.by_hand.push(block);
+        }
+    }
+
     pub(crate) fn leak(&mut self, leak: Leak) {
         self.leaked_bytes += leak.bytes;
         if self.leaks.len() < Self::MOST {
@@ -50,6 +62,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { roots, containers, blocks, bytes, leaked_bytes, .. } = self;
         writeln!(f, "{roots} objects, {containers} containers, {blocks} blocks of {bytes} bytes")?;
+        if self.by_hand_bytes > 0 {
+            writeln!(f, "{} bytes allocated by hand", self.by_hand_bytes)?;
+        }
         self.findings.iter().try_for_each(|x| writeln!(f, "{x}"))?;
         if self.truncated {
             writeln!(f, "and more")?;
@@ -74,6 +89,15 @@ impl fmt::Display for Report {
 pub struct Leak {
     /// Where it begins.
     pub offset: u64,
+    /// Bytes that it holds.
+    pub bytes: u64,
+}
+
+/// A block that was allocated by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawBlock {
+    /// With which it can be used and freed.
+    pub handle: Handle,
     /// Bytes that it holds.
     pub bytes: u64,
 }

@@ -26,8 +26,8 @@ pub const LOG_BARE: usize = HELD;
 pub const LOG_INNER: usize = HELD + 1;
 /// Records of a log that stand in the seat itself; more are taken from the heap.
 pub const LOG_INLINE: usize = 16;
-/// Size classes for which a seat may own slabs.
-pub const CLASSES: usize = 32;
+/// Kinds of slabs that a seat may own.
+pub const CLASSES: usize = 64;
 /// Seats of the first chunk; chunk k holds `SEATS_FIRST << k`.
 pub const SEATS_FIRST: u32 = 16;
 /// Process records of the first chunk; chunk k holds `RECORDS_FIRST << k`.
@@ -143,7 +143,7 @@ pub struct SeatHeap {
     pub token: AtomicU64,
     /// Reserved, 0.
     pub reserved: AtomicU64,
-    /// For each size class the page of a slab in this seat's ring of slabs, 0: none.
+    /// For each kind of slab the page of one in this seat's ring of such slabs, 0: none.
     pub slabs: [AtomicU64; CLASSES],
 }
 
@@ -180,8 +180,8 @@ const _: () = assert!(size_of::<ProcessRecord>() == 64);
 const _: () = assert!(size_of::<Record>() == 24 && size_of::<Log>() == 16 + LOG_INLINE * 24);
 const _: () =
     assert!(offset_of!(Seat, held) == 64 && offset_of!(Seat, marks) == 128 && offset_of!(Seat, heap) == 256);
-const _: () = assert!(size_of::<SeatHeap>() == 320);
-const _: () = assert!(offset_of!(Seat, logs) == 576 && size_of::<Seat>() == 4608);
+const _: () = assert!(size_of::<SeatHeap>() == 576);
+const _: () = assert!(offset_of!(Seat, logs) == 832 && size_of::<Seat>() == 4864);
 
 /// Where the parts of a new pool stand, in bytes from its start; all multiples of [`PAGE`].
 pub mod fresh {
