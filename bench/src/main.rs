@@ -1,0 +1,54 @@
+//! aquifer beside its peers and beside private memory, in one run: see `README.md`.
+
+mod keys;
+mod machine;
+mod measure;
+mod ours;
+mod partner;
+mod peers;
+mod report;
+mod row;
+mod rows;
+
+use clap::Parser;
+use measure::Effort;
+use report::Report;
+
+/// Any error, with its text.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Runs every row and says which meet their target.
+#[derive(Parser)]
+struct Arguments {
+    /// Fewer repetitions.
+    #[arg(long)]
+    quick: bool,
+    /// Only rows whose group, name or peer contains this.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Only print what rows there are.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut rows = rows::all();
+    if let Some(text) = &arguments.only {
+        rows.retain(|row| row.title().contains(text.as_str()));
+    }
+    if arguments.list {
+        rows.iter().for_each(|row| println!("{}  {}", row.title(), row.target));
+        return Ok(());
+    }
+    machine::keep_freed_memory();
+    let machine = machine::describe();
+    machine::pin(machine::Cores::get()?.first)?;
+    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
+    let whole = arguments.only.is_none();
+    let mut report = Report::begin(effort, machine);
+    for row in rows {
+        report.add(measure::run(row, effort));
+    }
+    report.end(whole)
+}

@@ -1,0 +1,167 @@
+//! A second process, on the second processor, that does its part of a job when it is told to.
+
+use crate::Result;
+use crate::machine;
+use std::fs::File;
+use std::hint::spin_loop;
+use std::io::{self, Read, Write};
+use std::os::fd::FromRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// In memory of both.
+struct Board {
+    /// How many have come to the start of this turn.
+    arrived: AtomicU32,
+    /// Whether the partner is done with this turn.
+    done: AtomicU32,
+}
+
+/// One turn, seen by either side.
+pub struct Turn<'a>(&'a Board);
+
+impl Turn<'_> {
+    /// Waits for the other, so that both begin at the same moment.
+    fn start(&self) {
+        self.0.arrived.fetch_add(1, Ordering::SeqCst);
+        while self.0.arrived.load(Ordering::SeqCst) < 2 {
+            spin_loop();
+        }
+    }
+
+    /// Whether the partner has finished its part.
+    pub fn partner_is_done(&self) -> bool {
+        self.0.done.load(Ordering::Acquire) != 0
+    }
+}
+
+/// A forked process. Ended and reaped when dropped; the kernel ends it if this process dies.
+pub struct Partner {
+    pid: libc::pid_t,
+    orders: File,
+    answers: File,
+    board: &'static Board,
+}
+
+impl Partner {
+    /// Forks a process that does `job` once for each turn; the job's number is handed to whoever began the turn.
+    pub fn fork(cpu: usize, mut job: impl FnMut() -> Result<f64>) -> Result<Partner> {
+        let board = shared_board()?;
+        let (mut orders, to_child) = pipe()?;
+        let (from_child, mut answers) = pipe()?;
+        // SAFETY: this process has one thread, so that the child may do whatever it could.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error().into()),
+            0 => {
+                // SAFETY: has the kernel kill this process when its parent ends.
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+                let served = catch_unwind(AssertUnwindSafe(|| {
+                    machine::pin(cpu)?;
+                    serve(&mut orders, &mut answers, board, &mut job)
+                }));
+                if let Ok(Err(e)) = &served {
+                    eprintln!("second process: {e}");
+                }
+                // SAFETY: ends the process at once: the parent's destructors must not run here too.
+                unsafe { libc::_exit(!matches!(served, Ok(Ok(()))) as i32) }
+            }
+            pid => Ok(Partner { pid, orders: to_child, answers: from_child, board }),
+        }
+    }
+
+    /// One turn: the partner's job and `mine` begin together. Returns both numbers.
+    pub fn together(&mut self, mine: impl FnOnce(&Turn<'_>) -> Result<f64>) -> Result<(f64, f64)> {
+        self.board.arrived.store(0, Ordering::SeqCst);
+        self.board.done.store(0, Ordering::SeqCst);
+        self.orders.write_all(&[1])?;
+        let turn = Turn(self.board);
+        turn.start();
+        let mine = mine(&turn)?;
+        Ok((mine, self.answer()?))
+    }
+
+    /// The partner's job alone.
+    pub fn alone(&mut self) -> Result<f64> {
+        Ok(self.together(|_| Ok(0.0))?.1)
+    }
+
+    fn answer(&mut self) -> Result<f64> {
+        let mut bytes = [0; 8];
+        self.answers.read_exact(&mut bytes).map_err(|e| format!("the second process ended: {e}"))?;
+        Ok(f64::from_le_bytes(bytes))
+    }
+}
+
+impl Drop for Partner {
+    fn drop(&mut self) {
+        // A partner that has ended already is only reaped.
+        let _ = self.orders.write_all(&[0]);
+        // SAFETY: waits for a child that was not reaped yet.
+        unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
+    }
+}
+
+fn serve(
+    orders: &mut File,
+    answers: &mut File,
+    board: &Board,
+    job: &mut impl FnMut() -> Result<f64>,
+) -> Result<()> {
+    let mut order = [0];
+    while orders.read(&mut order)? == 1 && order[0] == 1 {
+        Turn(board).start();
+        let number = job()?;
+        board.done.store(1, Ordering::Release);
+        answers.write_all(&number.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// Does `batch` over and over for that long; returns operations per second. A batch tells how many it was.
+pub fn rate(time: Duration, mut batch: impl FnMut() -> Result<u64>) -> Result<f64> {
+    let start = Instant::now();
+    let mut operations = 0;
+    loop {
+        operations += batch()?;
+        let elapsed = start.elapsed();
+        if elapsed >= time {
+            return Ok(operations as f64 / elapsed.as_secs_f64());
+        }
+    }
+}
+
+/// Zeroed memory that children share.
+pub fn shared_memory(bytes: usize) -> Result<*mut u8> {
+    // SAFETY: a new mapping, of no file.
+    let at = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error().into());
+    }
+    Ok(at.cast())
+}
+
+fn shared_board() -> Result<&'static Board> {
+    let at = shared_memory(size_of::<Board>())?.cast::<Board>();
+    // SAFETY: zeroed, aligned to a page, and never unmapped.
+    Ok(unsafe { &*at })
+}
+
+fn pipe() -> Result<(File, File)> {
+    let mut ends = [0; 2];
+    // SAFETY: writes two descriptors.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error().into());
+    }
+    // SAFETY: two new descriptors that nobody else has.
+    Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
+}

@@ -1,0 +1,141 @@
+//! The table as it grows, the summary, and the files.
+
+use crate::Result;
+use crate::measure::{Effort, Outcome, Verdict};
+use crate::row::{Target, Unit};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// All rows of a run so far.
+pub struct Report {
+    outcomes: Vec<Outcome>,
+    machine: String,
+    effort: Effort,
+    started: Instant,
+}
+
+impl Report {
+    pub fn begin(effort: Effort, machine: String) -> Report {
+        println!("{machine}");
+        println!(
+            "\n{:<42} {:<28} {:>9} {:>9} {:>9}  {:<24} {:>8}  verdict",
+            "row", "beside", "ours", "theirs", "limit", "ratio (least..most)", "target"
+        );
+        Report { outcomes: Vec::new(), machine, effort, started: Instant::now() }
+    }
+
+    pub fn add(&mut self, outcome: Outcome) {
+        println!("{}", line(&outcome));
+        self.outcomes.push(outcome);
+    }
+
+    /// Prints the summary. A run of all rows is written down, too.
+    pub fn end(self, whole: bool) -> Result<()> {
+        let count = |of: fn(&Verdict) -> bool| self.outcomes.iter().filter(|o| of(&o.verdict)).count();
+        let shown = count(|v| *v == Verdict::Shown);
+        let failed = count(|v| matches!(v, Verdict::Failed(_)));
+        println!(
+            "\nrows {}, ok {}, short {}, missing {}, failed {failed}, and {shown} shown without a target; {:.0} s",
+            self.outcomes.len() - shown,
+            count(|v| matches!(v, Verdict::Ok | Verdict::OkAtLimit)),
+            count(|v| *v == Verdict::Short),
+            count(|v| matches!(v, Verdict::Missing(_))),
+            self.started.elapsed().as_secs_f64(),
+        );
+        if whole {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            fs::write(root.join("results.json"), serde_json::to_string_pretty(&self.json())? + "\n")?;
+        }
+        if failed > 0 { Err(format!("{failed} rows could not be run").into()) } else { Ok(()) }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "machine": self.machine,
+            "seconds since 1970": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+            "seconds for a row": self.effort.budget.as_secs_f64(),
+            "rows": self.outcomes.iter().map(row).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn row(o: &Outcome) -> Value {
+    let (word, why) = verdict(&o.verdict);
+    let mut row = json!({
+        "group": o.group,
+        "row": o.name,
+        "beside": o.beside,
+        "target": o.target.to_string(),
+        "unit": o.unit.name(),
+        "verdict": word,
+        "note": o.note,
+    });
+    if !why.is_empty() {
+        row["why"] = json!(why);
+    }
+    if let Some(n) = &o.numbers {
+        row["ours"] = json!(n.ours);
+        row["theirs"] = json!(n.theirs);
+        row["limit"] = json!(n.limit);
+        row["ratio"] = json!({ "median": n.ratio.median, "least": n.ratio.least, "most": n.ratio.most });
+        row["limit ratio"] = json!(n.limit_ratio);
+        row["repetitions"] = json!(n.repetitions);
+        row["unmet"] = json!(n.unmet);
+    }
+    row
+}
+
+fn line(o: &Outcome) -> String {
+    let (word, why) = verdict(&o.verdict);
+    let name = format!("{} {}", o.group, o.name);
+    let mut line = match &o.numbers {
+        Some(n) => {
+            let spread =
+                format!("{} ({}..{})", ratio(n.ratio.median), ratio(n.ratio.least), ratio(n.ratio.most));
+            format!(
+                "{name:<42} {:<28} {:>9} {:>9} {:>9}  {spread:<24} {:>8}  {word}",
+                o.beside,
+                value(n.ours, o.unit),
+                value(n.theirs, o.unit),
+                n.limit.map_or(String::new(), |limit| value(limit, o.unit)),
+                o.target,
+            )
+        }
+        None => format!("{name:<42} {:<28} {:>54} {:>8}  {word}: {why}", o.beside, "", o.target),
+    };
+    if let Some(unmet) =
+        o.numbers.as_ref().and_then(|n| n.unmet.as_ref()).filter(|_| o.target != Target::Shown)
+    {
+        line += &format!(": {unmet}");
+    }
+    line
+}
+
+fn verdict(verdict: &Verdict) -> (&'static str, &str) {
+    match verdict {
+        Verdict::Ok => ("ok", ""),
+        Verdict::OkAtLimit => ("ok (at the machine's limit)", ""),
+        Verdict::Short => ("short", ""),
+        Verdict::Shown => ("shown", ""),
+        Verdict::Missing(why) => ("missing", why),
+        Verdict::Failed(why) => ("failed", why),
+    }
+}
+
+fn ratio(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
+}
+
+/// Three digits that count, in a unit that suits.
+fn value(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Bytes => format!("{value:.3}"),
+        Unit::Mops => format!("{value:.1} M/s"),
+        Unit::Ns if value < 100.0 => format!("{value:.1} ns"),
+        Unit::Ns if value < 10_000.0 => format!("{value:.0} ns"),
+        Unit::Ns if value < 1e7 => format!("{:.1} us", value / 1e3),
+        Unit::Ns => format!("{:.1} ms", value / 1e6),
+    }
+}

@@ -1,0 +1,65 @@
+//! Maps of texts to `u64` beside hashbrown of `String`.
+
+use super::short;
+use crate::keys::Texts;
+use crate::measure::timed;
+use crate::peers::hash::SameHash;
+use crate::row::{Row, Target::*, Trial};
+use crate::{Result, ours};
+use aquifer::{Named, ShMap, ShRwLock, ShString};
+use hashbrown::HashMap;
+
+pub type Ours = Named<ShRwLock<ShMap<ShString, u64>>>;
+
+/// Look-ups of a repetition, for maps whose questions are fewer.
+const LOOKUPS: usize = 1 << 19;
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for length in [16, 32] {
+        for n in [1000, 100_000, 1_000_000] {
+            let name = format!("get {length} B {}", short(n));
+            rows.push(Row::new("strings", name, "hashbrown of String", AtMost(0.9), move || gets(n, length)));
+        }
+    }
+    rows
+}
+
+pub fn ours_of(texts: &Texts) -> Result<Ours> {
+    let map: Ours = ours::object()?;
+    let mut guard = map.write()?;
+    guard.reserve(texts.len())?;
+    guard.extend(texts.iter().zip(0u64..))?;
+    drop(guard);
+    Ok(map)
+}
+
+/// Asks the questions, over and over until there are enough, and times each.
+pub fn ask(questions: &Texts, mut get: impl FnMut(&str) -> Option<u64>) -> f64 {
+    let rounds = LOOKUPS.div_ceil(questions.len());
+    timed(rounds * questions.len(), || {
+        let mut sum = 0u64;
+        for _ in 0..rounds {
+            for key in questions.iter() {
+                sum = sum.wrapping_add(get(key).unwrap_or(1));
+            }
+        }
+        sum
+    })
+}
+
+fn gets(n: u64, length: usize) -> Result<Trial> {
+    let (all, questions) = (Texts::all(n, length), Texts::queries(n, length));
+    let ours = ours_of(&all)?;
+    let mut theirs: HashMap<String, u64, SameHash> =
+        HashMap::with_capacity_and_hasher(n as usize, SameHash::default());
+    theirs.extend(all.iter().map(String::from).zip(0u64..));
+    let again = questions.clone();
+    Ok(Trial::new(
+        move || {
+            let map = ours.read()?;
+            Ok(ask(&questions, |k| map.get(k).copied()))
+        },
+        move || Ok(ask(&again, |k| theirs.get(k).copied())),
+    ))
+}
