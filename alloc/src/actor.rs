@@ -3,6 +3,7 @@
 use crate::index;
 use crate::settle;
 use crate::word::{self, Held};
+use aquifer_pool::hand::Hands;
 use aquifer_pool::layout::{Seat, SeatHeap};
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
@@ -19,12 +20,20 @@ pub(crate) struct Actor<'a> {
     pub(crate) number: u32,
     /// Whether the seat's own thread is dead.
     pub(crate) burying: bool,
+    /// What the thread remembers of the seat's slabs; `None` when it acts for a seat that is not its own.
+    pub(crate) hands: Option<&'a Hands>,
 }
 
 impl<'a> Actor<'a> {
     #[inline(always)]
     pub(crate) fn of(ctx: &'a SeatCtx) -> Actor<'a> {
-        Actor { pool: ctx.pool(), seat: ctx.seat(), number: ctx.number(), burying: ctx.is_burying() }
+        Actor {
+            pool: ctx.pool(),
+            seat: ctx.seat(),
+            number: ctx.number(),
+            burying: ctx.is_burying(),
+            hands: Some(&ctx.hands),
+        }
     }
 
     /// What stands for this seat in shared words.

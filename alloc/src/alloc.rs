@@ -113,26 +113,43 @@ pub fn permanent(cx: &LogCx, bytes: u64) -> Result<u64> {
     Ok(offset)
 }
 
-/// Allocates a block by hand: an operation of its own on the seat's bare log.
+/// Allocates a block by hand: for good at once, unless a transaction runs on the seat, of which it becomes a part then.
 ///
 /// It lives until it is freed, whether or not anything in the pool refers to it and whoever dies: it stands in a slab or run of such blocks only,
 /// so that it can be told from a leak.
 ///
 /// # Errors
 /// As [`alloc()`].
-#[inline]
 pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
+    if let Some(class) = class_of(layout.size(), layout.align())
+        && !seat.bare().is_open()
+    {
+        loop {
+            match slab::alloc_for_good(seat, COUNT + class) {
+                Some(offset) => return Ok(offset),
+                None => slab::next_in_hand(seat, COUNT + class)?,
+            }
+        }
+    }
     let op = seat.bare().begin();
     let offset = alloc_for::<true>(op.cx(), layout.size(), layout.align())?;
     op.commit();
     Ok(offset)
 }
 
+/// As [`raw_alloc`], if the slab in hand has a block.
+#[inline(always)]
+pub fn quick_alloc(seat: &SeatCtx, layout: Layout) -> Option<u64> {
+    match class_of(layout.size(), layout.align()) {
+        Some(class) if !seat.bare().is_open() => slab::alloc_for_good(seat, COUNT + class),
+        _ => None,
+    }
+}
+
 /// Frees a block on its own.
 ///
 /// # Errors
 /// `BadBlock` when no allocated block begins there.
-#[inline]
 pub fn raw_free(seat: &SeatCtx, offset: u64) -> Result<()> {
     let op = seat.bare().begin();
     free::free(op.cx(), offset)?;
@@ -144,10 +161,18 @@ pub fn raw_free(seat: &SeatCtx, offset: u64) -> Result<()> {
 ///
 /// # Errors
 /// `BadBlock` when no such block begins there.
-#[inline]
 pub fn raw_free_checked(seat: &SeatCtx, offset: u64) -> Result<()> {
+    if quick_free(seat, offset) {
+        return Ok(());
+    }
     let op = seat.bare().begin();
     free::free_by_hand(op.cx(), offset)?;
     op.commit();
     Ok(())
+}
+
+/// As [`raw_free_checked`], if the block is one of a slab of the seat; else `false`, and nothing was done.
+#[inline(always)]
+pub fn quick_free(seat: &SeatCtx, offset: u64) -> bool {
+    !seat.bare().is_open() && slab::free_for_good(seat, offset)
 }

@@ -17,22 +17,25 @@ pub const BLOCKS: u64 = 128;
 /// Pages of a slab at most.
 pub const SLAB_PAGES: u64 = 8;
 
+const _: () = assert!(SLAB_PAGES.is_power_of_two());
+
 /// All that is fixed for a size class.
 #[derive(Debug, Clone, Copy)]
 pub struct Class {
+    /// State of the head of a slab that is in its ring.
+    pub(crate) listed: u64,
     /// Bytes of a block.
     pub size: u32,
+    /// `ceil(2^32 / size)`.
+    magic: u32,
     /// Pages of a slab.
     pub pages: u32,
     /// Blocks of a slab.
     pub blocks: u32,
-    /// `ceil(2^32 / size)`.
-    magic: u64,
-    /// Bits that stand for blocks.
-    pub(crate) mask: [u64; 2],
-    /// State of the head of a slab that is in its ring.
-    pub(crate) listed: u64,
 }
+
+/// Found by shifts.
+const _: () = assert!(size_of::<Class>() == 32 - 8);
 
 /// The classes, smallest first; then once more, for blocks by hand.
 pub static TABLE: [Class; KINDS] = classes();
@@ -40,10 +43,18 @@ pub static TABLE: [Class; KINDS] = classes();
 const _: () = assert!(KINDS <= CLASSES && KINDS <= 256);
 
 impl Class {
+    /// Bits that stand for blocks, in half 0 or 1.
+    pub(crate) fn mask(&self, half: usize) -> u64 {
+        match (self.blocks as u64).saturating_sub(64 * half as u64) {
+            64.. => u64::MAX,
+            blocks => (1 << blocks) - 1,
+        }
+    }
+
     /// Number of the block that holds byte `at` of a slab; exact for slabs of at most [`SLAB_PAGES`] pages.
     #[inline(always)]
     pub(crate) fn index_of(&self, at: u64) -> u64 {
-        (at * self.magic) >> 32
+        at.wrapping_mul(self.magic as u64) >> 32
     }
 }
 
@@ -91,12 +102,8 @@ const fn slab_pages(size: u64) -> u64 {
     best
 }
 
-const fn bits(n: u64) -> u64 {
-    if n >= 64 { u64::MAX } else { (1 << n) - 1 }
-}
-
 const fn classes() -> [Class; KINDS] {
-    let none = Class { size: 0, pages: 0, blocks: 0, magic: 0, mask: [0; 2], listed: 0 };
+    let none = Class { listed: 0, size: 0, magic: 0, pages: 0, blocks: 0 };
     let mut table = [none; KINDS];
     let mut c = 0;
     while c < KINDS {
@@ -107,8 +114,7 @@ const fn classes() -> [Class; KINDS] {
             size: size as u32,
             pages: pages as u32,
             blocks: blocks as u32,
-            magic: (1u64 << 32).div_ceil(size),
-            mask: [bits(blocks), if blocks > 64 { bits(blocks - 64) } else { 0 }],
+            magic: (1u64 << 32).div_ceil(size) as u32,
             listed: State::new(Kind::Slab, pages).with_class(c).listed().0,
         };
         c += 1;
@@ -168,9 +174,11 @@ mod tests {
             assert!((class.size as u64 - size) * 5 <= class.size as u64, "{size}");
         }
         for class in TABLE {
-            assert!(class.blocks >= 8 && class.blocks <= BLOCKS as u32);
+            assert!(
+                class.blocks >= 8 && class.blocks as u64 == class.pages as u64 * PAGE / class.size as u64
+            );
             assert!(waste(class.pages as u64, class.size as u64) <= 60, "{class:?}");
-            assert_eq!(class.mask[0].count_ones() + class.mask[1].count_ones(), class.blocks);
+            assert_eq!(class.mask(0).count_ones() + class.mask(1).count_ones(), class.blocks);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The page descriptor: the one truth about what is allocated.
 
-use crate::class::COUNT;
+use crate::class::{COUNT, SLAB_PAGES};
+use crate::territory::territory_of;
 use aquifer_pool::layout::DESCRIPTOR;
 use std::mem::{align_of, offset_of, size_of};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -26,7 +27,7 @@ pub(crate) enum Kind {
 /// | bits | meaning |
 /// |---|---|
 /// | 0..8 | kind |
-/// | 8..16 | size class of a slab |
+/// | 8..16 | kind of slab (class, and whether by hand); of a tail 1 if its head is in another territory |
 /// | 16 `LISTED` | the slab is in the ring of its owner |
 /// | 17 `RETIRING` | the slab is being given back |
 /// | 18 `BY_HAND` | a run whose block was allocated by hand |
@@ -110,6 +111,18 @@ impl State {
         }
     }
 
+    /// Page `distance` of the slab with this head.
+    pub(crate) fn tail(head: u64, distance: u64) -> State {
+        let far = territory_of(head) != territory_of(head + distance);
+        State::new(Kind::Tail, distance).with_class(far as usize)
+    }
+
+    /// Whether it is a tail whose head's descriptor stands in the same table.
+    #[inline(always)]
+    pub(crate) fn is_near_tail(self) -> bool {
+        self.0 as u16 == Kind::Tail as u16
+    }
+
     /// Pages that this one is the head of; 0 when it is none.
     pub(crate) fn covers(self) -> u64 {
         match self.kind() {
@@ -145,6 +158,15 @@ const _: () = assert!(offset_of!(Descriptor, allocated) == 16 && offset_of!(Desc
 const _: () = assert!(offset_of!(Descriptor, token) == 48 && offset_of!(Descriptor, next) == 56);
 
 impl Descriptor {
+    /// The head of the slab of which this is a near tail.
+    #[inline(always)]
+    pub(crate) fn head_of_tail(&self, state: State) -> &Descriptor {
+        let distance = (state.pages() % SLAB_PAGES) as usize;
+        // SAFETY: a near tail's head stands that many descriptors before it in the same table. If the word is damaged, these are other bytes of
+        // the pool, since no table stands within so few bytes of its start; all are atomics, and any value is good.
+        unsafe { &*std::ptr::from_ref(self).wrapping_sub(distance) }
+    }
+
     #[inline(always)]
     pub(crate) fn state(&self) -> State {
         State(self.state.load(Ordering::Acquire))

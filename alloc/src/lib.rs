@@ -29,6 +29,7 @@ mod actor;
 mod alloc;
 mod block;
 pub mod class;
+#[allow(unsafe_code)]
 mod descriptor;
 mod free;
 mod grow;
@@ -47,7 +48,8 @@ mod verify;
 mod word;
 
 pub use alloc::{
-    alloc, alloc_zeroed, log_chunk, permanent, raw_alloc, raw_free, raw_free_checked, resize_in_place,
+    alloc, alloc_zeroed, log_chunk, permanent, quick_alloc, quick_free, raw_alloc, raw_free,
+    raw_free_checked, resize_in_place,
 };
 pub use block::block_size;
 pub use free::{carry_out_free, free, free_intent, undo};

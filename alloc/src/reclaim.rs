@@ -28,7 +28,7 @@ pub(crate) fn everywhere(actor: Actor<'_>) -> Result<usize> {
         }
         // Dead before: the seat is free. After: it is ours, and buried with us.
         if seat.record.compare_exchange(0, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            let swept = slab::sweep(Actor { pool: actor.pool, seat, number, burying: false });
+            let swept = slab::sweep(Actor { pool: actor.pool, seat, number, burying: false, hands: None });
             // Dead before: as above. After: free again.
             seat.record.store(0, Ordering::Release);
             retired += swept?;

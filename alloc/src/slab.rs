@@ -7,16 +7,18 @@
 //! - retired: `RETIRING`, seat's `slabs`, predecessor's `next`, tails, head `FREE`.
 
 use crate::actor::{Actor, HeapLock};
-use crate::class::{Class, TABLE};
+use crate::class::{COUNT, Class, SLAB_PAGES, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
 use crate::runs;
-use crate::territory::{descriptor, pages_of};
+use crate::territory::{descriptor, known, pages_of};
 use crate::word::{acquire_page, release_page};
-use aquifer_pool::layout::{CLASSES, PAGE, PAGE_SHIFT};
+use aquifer_pool::hand::{Hand, Hands};
+use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
-use std::sync::atomic::{Ordering, compiler_fence};
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// Slabs that an allocation looks at before it makes a new one.
 const LOOK: usize = 16;
@@ -51,89 +53,101 @@ fn is_own(head: &Descriptor, class: usize, name: u32) -> bool {
 #[inline(always)]
 fn free_bits(head: &Descriptor, class: &Class, word: usize) -> u64 {
     let used = head.allocated[word].load(Ordering::Relaxed) | head.freed[word].load(Ordering::Relaxed);
-    !used & class.mask[word]
+    !used & class.mask(word)
 }
 
 fn has_room(head: &Descriptor, class: usize) -> bool {
     (0..2).any(|w| free_bits(head, &TABLE[class], w) != 0)
 }
 
-// ---- the slab in hand: its descriptor's address and its page, private to the thread
+// ---- the slab in hand
 
-#[inline(always)]
-fn in_hand(ctx: &SeatCtx, class: usize) -> *const Descriptor {
-    std::ptr::with_exposed_provenance(ctx.hints[class].get() as usize)
+/// Takes a slab in hand: its first half with room, else the first.
+fn take_in_hand(hands: &Hands, class: usize, slab: Slab<'_>) {
+    let (shape, hand) = (&TABLE[class], &hands[class]);
+    let half = if free_bits(slab.head, shape, 0) == 0 && free_bits(slab.head, shape, 1) != 0 { 1 } else { 0 };
+    // Both words are used through this pointer: it must have come from the whole descriptor.
+    hand.words.set(std::ptr::from_ref(slab.head).cast::<AtomicU64>().wrapping_add(FIRST_WORD + half));
+    hand.mask.set(shape.mask(half));
+    hand.first.set(slab.page * PAGE + 64 * half as u64 * shape.size as u64);
+    hand.set_slab(slab.page, shape.size);
 }
 
-#[inline(always)]
-fn page_in_hand(ctx: &SeatCtx, class: usize) -> u64 {
-    ctx.hints[CLASSES + class].get()
-}
+const FIRST_WORD: usize = offset_of!(Descriptor, allocated) / size_of::<u64>();
+const _: () = assert!(offset_of!(Descriptor, freed) == offset_of!(Descriptor, allocated) + 16);
 
-fn take_in_hand(ctx: &SeatCtx, class: usize, slab: Slab<'_>) {
-    ctx.hints[class].set(std::ptr::from_ref(slab.head).expose_provenance() as u64);
-    ctx.hints[CLASSES + class].set(slab.page);
-}
-
-/// The descriptor of the slab in hand, if it is one of ours still.
+/// The words of allocated and of freed bits of what is in hand.
 #[inline(always)]
-fn hand(ctx: &SeatCtx, class: usize) -> Option<&Descriptor> {
-    let at = in_hand(ctx, class);
-    // SAFETY: set by `take_in_hand` from a reference; descriptors are never used for anything else, and old windows stay mapped as long
-    // as the pool is joined, which outlives the context.
-    unsafe { at.as_ref() }.filter(|head| is_own(head, class, ctx.number() + 1))
+fn words(hand: &Hand) -> (&AtomicU64, &AtomicU64) {
+    let at = hand.words.get();
+    // SAFETY: set by `take_in_hand` to a word of `allocated` in a descriptor, with that of `freed` two words further on, or to `hand::NONE`.
+    // Descriptors are never used for anything else, and old windows stay mapped as long as the pool is joined, which outlives the hand.
+    unsafe { (&*at, &*at.add(2)) }
 }
 
 // ---- allocation
 
+/// Takes a free block of what is in hand, and tells `note` its number in the half before.
+///
+/// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it.
+#[inline(always)]
+fn take_block(ctx: &SeatCtx, class: usize, note: impl FnOnce(&Hand, u64)) -> Option<u64> {
+    let hand = &ctx.hands[class];
+    let (allocated, freed) = words(hand);
+    let old = allocated.load(Ordering::Relaxed);
+    let free = !(old | freed.load(Ordering::Relaxed)) & hand.mask.get();
+    if free == 0 {
+        return None;
+    }
+    let index = free.trailing_zeros() as u64;
+    note(hand, index);
+    // Dead before: the block is free. After: it is allocated, and undo clears the bit if the operation was noted.
+    allocated.store(old | free & free.wrapping_neg(), Ordering::Release);
+    Some(hand.first.get() + index * hand.size())
+}
+
 /// Allocates a block and notes it on the log. The log has room for one record.
 #[inline]
 pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
-    if let Some(head) = hand(cx.seat(), class)
-        && let Some(offset) = take_block(cx, head, page_in_hand(cx.seat(), class), class)
-    {
-        return Ok(offset);
-    }
-    alloc_slow(cx, class)
-}
-
-#[inline(always)]
-fn take_block(cx: &LogCx, head: &Descriptor, page: u64, class: usize) -> Option<u64> {
-    let shape = &TABLE[class];
-    for word in 0..2 {
-        let free = free_bits(head, shape, word);
-        if free != 0 {
-            let index = word as u64 * 64 + free.trailing_zeros() as u64;
-            cx.push(RecordView::new(Record::Alloc, page, index));
-            let old = head.allocated[word].load(Ordering::Relaxed);
-            // Dead before: undo clears a bit that is clear. After: undo clears it.
-            head.allocated[word].store(old | free & free.wrapping_neg(), Ordering::Relaxed);
-            return Some((page << PAGE_SHIFT) + index * shape.size as u64);
+    loop {
+        let taken = take_block(cx.seat(), class, |hand, index| {
+            let page = hand.page();
+            let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
+            cx.push(RecordView::new(Record::Alloc, page, half + index));
+        });
+        match taken {
+            Some(offset) => return Ok(offset),
+            None => next_in_hand(cx.seat(), class)?,
         }
     }
-    None
 }
 
+/// Allocates a block of what is in hand for good: the bit is the commit, so that there is nothing to note.
+#[inline(always)]
+pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
+    take_block(ctx, class, |_, _| ())
+}
+
+/// Takes a slab with room in hand: the same, one of the ring, or a new one.
 #[cold]
 #[inline(never)]
-fn alloc_slow(cx: &LogCx, class: usize) -> Result<u64> {
-    let (ctx, actor) = (cx.seat(), Actor::of(cx.seat()));
-    loop {
-        let slab = match find_room(ctx, actor, class) {
+pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
+    let (actor, page) = (Actor::of(ctx), ctx.hands[class].page());
+    let slab = match Slab::own(actor, class, page) {
+        Some(slab) if has_room(slab.head, class) => slab,
+        _ => match find_room(ctx, actor, class) {
             Some(slab) => slab,
-            None => add(actor, class, page_in_hand(ctx, class))?,
-        };
-        take_in_hand(ctx, class, slab);
-        if let Some(offset) = take_block(cx, slab.head, slab.page, class) {
-            return Ok(offset);
-        }
-    }
+            None => add(actor, class, ctx.hands[class].page())?,
+        },
+    };
+    take_in_hand(&ctx.hands, class, slab);
+    Ok(())
 }
 
 /// Goes on along the ring from the slab in hand, collecting what others freed. What is in hand afterwards is where the next search goes on.
 fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
     let ring = || Slab::own(actor, class, actor.heap().slabs[class].load(Ordering::Relaxed));
-    let start = Slab::own(actor, class, page_in_hand(ctx, class)).or_else(ring)?;
+    let start = Slab::own(actor, class, ctx.hands[class].page()).or_else(ring)?;
     let mut slab = start;
     for _ in 0..LOOK {
         collect(actor, slab);
@@ -141,7 +155,7 @@ fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Sla
             retire_next(actor, class, slab);
             return Some(slab);
         }
-        take_in_hand(ctx, class, slab);
+        take_in_hand(&ctx.hands, class, slab);
         slab = Slab::own(actor, class, slab.next())?;
         if slab.page == start.page {
             return None;
@@ -207,23 +221,55 @@ pub(crate) fn free_own(
     before_retiring: impl FnOnce(),
 ) {
     let (word, bit) = ((index / 64) as usize & 1, 1u64 << (index % 64));
-    let old = slab.head.allocated[word].load(Ordering::Relaxed);
-    // Dead before: freed by who finishes our log. After: freed.
-    slab.head.allocated[word].store(old & !bit, Ordering::Relaxed);
-    if old & !bit == 0 && slab.page != page_in_hand(ctx, class) && slab.head.is_empty() {
+    let left = slab.head.allocated[word].load(Ordering::Relaxed) & !bit;
+    // Dead before: freed by who finishes our log, if the free was noted. After: freed.
+    slab.head.allocated[word].store(left, Ordering::Release);
+    if left == 0 && slab.page != ctx.hands[class].page() && slab.head.is_empty() {
         before_retiring();
         became_empty(ctx, slab, class);
     }
 }
 
+/// Frees the block at `offset` for good, if it was allocated by hand, stands in a slab of the seat, and leaves that in use or in hand; clearing
+/// the bit is the commit. Everything else is left to others: `false`.
+#[inline(always)]
+pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
+    let mut page = offset >> PAGE_SHIFT;
+    let Some(mut head) = known(ctx.pool(), page) else { return false };
+    let mut state = head.state();
+    if state.is_near_tail() {
+        (head, page) = (head.head_of_tail(state), page.wrapping_sub(state.pages() % SLAB_PAGES));
+        state = head.state();
+    }
+    let kind = state.class();
+    let Some(shape) = TABLE.get(kind).filter(|_| kind >= COUNT) else { return false };
+    let inside = offset.wrapping_sub(page << PAGE_SHIFT);
+    let index = shape.index_of(inside);
+    // What is listed is a slab, and what its class says of it is true.
+    if state.0 != shape.listed || !head.belongs_to(ctx.number() + 1) || index * shape.size as u64 != inside {
+        return false;
+    }
+    let (word, bit) = ((index / 64) as usize & 1, 1u64 << (index % 64));
+    let old = head.allocated[word].load(Ordering::Relaxed);
+    let is_last = old == bit && ctx.hands[kind].page() != page;
+    if old & !head.freed[word].load(Ordering::Relaxed) & bit == 0 || is_last {
+        return false;
+    }
+    // Dead before: allocated. After: free.
+    head.allocated[word].store(old & !bit, Ordering::Release);
+    true
+}
+
 /// Keeps one slab with room in hand; others go back to the heap as soon as they are empty.
 #[cold]
+#[inline(never)]
 fn became_empty(ctx: &SeatCtx, slab: Slab<'_>, class: usize) {
-    match hand(ctx, class) {
-        Some(head) if has_room(head, class) => {
-            let _ = retire(Actor::of(ctx), class, slab); // stays in the ring: found again
+    let actor = Actor::of(ctx);
+    match Slab::own(actor, class, ctx.hands[class].page()) {
+        Some(hand) if has_room(hand.head, class) => {
+            let _ = retire(actor, class, slab); // stays in the ring: found again
         }
-        _ => take_in_hand(ctx, class, slab),
+        _ => take_in_hand(&ctx.hands, class, slab),
     }
 }
 
@@ -238,7 +284,7 @@ fn add(actor: Actor<'_>, class: usize, after: u64) -> Result<Slab<'_>> {
         let ring = actor.heap().slabs[class].load(Ordering::Relaxed);
         let before = Slab::own(actor, class, after).or_else(|| Slab::own(actor, class, ring));
         for tail in 1..pages {
-            descriptor(actor.pool, page + tail)?.set_state(State::new(Kind::Tail, tail));
+            descriptor(actor.pool, page + tail)?.set_state(State::tail(page, tail));
         }
         head.owner.store(actor.name(), Ordering::Relaxed);
         (0..2).for_each(|w| head.allocated[w].store(0, Ordering::Relaxed));
@@ -306,6 +352,11 @@ pub(crate) fn retire(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<(
 
 /// Takes a slab out of the ring and frees its pages. Repeatable from any point.
 fn dissolve(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
+    if let Some(hand) = actor.hands.map(|hands| &hands[class])
+        && hand.page() == slab.page
+    {
+        hand.forget();
+    }
     // Dead before: an empty slab. After: whoever settles us goes on here.
     slab.head.set_state(slab.head.state().retiring());
     compiler_fence(Ordering::SeqCst);

@@ -14,7 +14,8 @@ pub(crate) const CHUNK_WORDS: usize = (TERRITORY_FIRST / 64) as usize;
 /// The territory of a page.
 #[inline(always)]
 pub(crate) const fn territory_of(page: u64) -> usize {
-    64 - (page / TERRITORY_FIRST).leading_zeros() as usize
+    // As 64 - (page / TERRITORY_FIRST).leading_zeros(), but never of 0, and below 64 as the compiler sees.
+    ((page / (TERRITORY_FIRST / 2)) | 1).ilog2() as usize
 }
 
 /// Pages of the pool that are published.
@@ -29,6 +30,30 @@ pub(crate) fn pages_of(pool: &Inner) -> u64 {
 /// `Damaged` when the page is outside of the pool, or its territory's metadata is.
 #[inline(always)]
 pub(crate) fn descriptor(pool: &Inner, page: u64) -> Result<&Descriptor> {
+    match known(pool, page) {
+        Some(found) => Ok(found),
+        None => look_up(pool, page),
+    }
+}
+
+/// The same, if this process has looked up the territory before: metadata never moves, and old windows stay mapped.
+#[inline(always)]
+pub(crate) fn known(pool: &Inner, page: u64) -> Option<&Descriptor> {
+    let zero = pool.descriptors[territory_of(page)].load(Ordering::Acquire);
+    if zero.is_null() {
+        return None;
+    }
+    let at = zero.wrapping_add(page.wrapping_mul(DESCRIPTOR) as usize);
+    // SAFETY: points into a window (see below); said here because the compiler cannot see it through the addition.
+    unsafe { std::hint::assert_unchecked(!at.is_null()) };
+    // SAFETY: the page is one of its territory, all of whose descriptors `look_up` found in bounds; aligned: blocks stand at multiples of a
+    // page, descriptors at multiples of 64 in them; all fields are atomics, and windows stay mapped as long as the pool is joined.
+    Some(unsafe { &*at.cast::<Descriptor>() })
+}
+
+#[cold]
+#[inline(never)]
+fn look_up(pool: &Inner, page: u64) -> Result<&Descriptor> {
     let t = territory_of(page);
     let block = match pool.header().territories.get(t) {
         Some(offset) => offset.load(Ordering::Acquire),
@@ -37,10 +62,11 @@ pub(crate) fn descriptor(pool: &Inner, page: u64) -> Result<&Descriptor> {
     if block == 0 || block % PAGE != 0 {
         return Err(no_territory(page));
     }
-    let at = pool.at(block.wrapping_add((page - territory_start(t)) * DESCRIPTOR), DESCRIPTOR)?;
-    // SAFETY: in bounds by `at`; aligned: blocks stand at multiples of a page, descriptors at multiples of 64 in them; all fields are
-    // atomics, and windows stay mapped as long as the pool is joined.
-    Ok(unsafe { &*at.cast::<Descriptor>() })
+    let first = pool.at(block, territory_bytes(t))?;
+    // Address of the descriptor of page 0, were it in this territory.
+    let zero = first.wrapping_sub((territory_start(t) * DESCRIPTOR) as usize);
+    pool.descriptors[t].store(zero, Ordering::Release);
+    known(pool, page).ok_or_else(|| no_territory(page))
 }
 
 #[cold]

@@ -1,6 +1,6 @@
 //! The heap of a new pool, and the check of the heap of one that is being opened.
 
-use crate::class::TABLE;
+use crate::class::{Class, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
 use crate::grow;
 use crate::index;
@@ -96,17 +96,18 @@ fn check_head(pool: &Inner, page: u64, head: &Descriptor) -> Result<u64> {
     match TABLE.get(state.class()) {
         Some(class) if class.pages as u64 != covers => damaged("a slab of another size than its class"),
         Some(_) if owner == 0 || owner > pool.seat_count() => damaged("a slab of no seat"),
-        Some(class) if has_strange_bits(head, class.mask) => damaged("bits of blocks that it has not"),
+        Some(class) if has_strange_bits(head, class) => damaged("bits of blocks that it has not"),
         Some(_) => Ok(covers),
         None => damaged("a slab of no class"),
     }
 }
 
-fn has_strange_bits(head: &Descriptor, mask: [u64; 2]) -> bool {
+fn has_strange_bits(head: &Descriptor, class: &Class) -> bool {
     // Whoever makes a slab clears the bits before the state says so; a slab that just became one of another class is looked at twice.
     let strange = || {
         (0..2).any(|w| {
-            (head.allocated[w].load(Ordering::Acquire) | head.freed[w].load(Ordering::Acquire)) & !mask[w]
+            (head.allocated[w].load(Ordering::Acquire) | head.freed[w].load(Ordering::Acquire))
+                & !class.mask(w)
                 != 0
         })
     };

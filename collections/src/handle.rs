@@ -17,6 +17,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 
+/// Bits of a handle that are an offset.
 const OFFSET_BITS: u32 = 48;
 const OFFSET: u64 = (1 << OFFSET_BITS) - 1;
 
@@ -94,11 +95,22 @@ impl Pool {
     ///
     /// # Errors
     /// `OutOfMemory`, `HardLimit`, `TooLarge`.
+    #[inline]
     pub fn alloc(&self, layout: Layout) -> Result<Handle> {
+        if let Some(seat) = self.inner().known_seat()
+            && let Some(offset) = aquifer_alloc::quick_alloc(seat, layout)
+        {
+            return self.handle_of(offset);
+        }
+        self.alloc_slow(layout)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow(&self, layout: Layout) -> Result<Handle> {
         let seat = self.inner().seat()?;
         refuse_open_log(seat)?;
-        let offset = aquifer_alloc::raw_alloc(seat, layout)?;
-        self.handle_of(offset)
+        self.handle_of(aquifer_alloc::raw_alloc(seat, layout)?)
     }
 
     /// Frees a block.
@@ -109,7 +121,21 @@ impl Pool {
     /// # Safety
     /// The block was allocated by [`alloc`](Self::alloc) and not freed since, by any process, and nobody uses it any more. A block that was freed
     /// may have been given out again: freeing it once more would give it two owners, which no check can tell.
+    #[inline]
     pub unsafe fn free(&self, handle: Handle) -> Result<()> {
+        let offset = handle.0.get() ^ self.joined().tag();
+        if offset <= OFFSET
+            && let Some(seat) = self.inner().known_seat()
+            && aquifer_alloc::quick_free(seat, offset)
+        {
+            return Ok(());
+        }
+        self.free_slow(handle)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_slow(&self, handle: Handle) -> Result<()> {
         let offset = self.offset_of(handle)?;
         let seat = self.inner().seat()?;
         refuse_open_log(seat)?;
@@ -146,8 +172,6 @@ impl Pool {
     }
 
     fn block(&self, offset: u64, size: usize, align: usize) -> Result<NonNull<u8>> {
-        // What the block refers to may lie where another process has grown the pool to.
-        self.inner().follow()?;
         let bad = |why| Error::BadBlock { offset, why };
         let has = aquifer_alloc::block_size(self.inner(), offset)
             .ok_or_else(|| bad("no allocated block begins there"))?;
@@ -160,10 +184,15 @@ impl Pool {
         NonNull::new(self.inner().at(offset, size as u64)?).ok_or_else(|| bad("it is null"))
     }
 
+    #[inline]
     fn handle_of(&self, offset: u64) -> Result<Handle> {
-        Handle::of(self.inner(), offset).ok_or(Error::BadBlock { offset, why: "it is null" })
+        match NonZeroU64::new(self.joined().tag() | offset) {
+            Some(bits) => Ok(Handle(bits)),
+            None => Err(Error::BadBlock { offset, why: "it is null" }),
+        }
     }
 
+    #[inline]
     fn offset_of(&self, handle: Handle) -> Result<u64> {
         match handle.0.get() & !OFFSET == tag(self.inner()) {
             true => Ok(handle.offset()),
@@ -173,6 +202,6 @@ impl Pool {
 }
 
 /// What tells handles of this pool from those of others.
-fn tag(pool: &Inner) -> u64 {
+pub(crate) fn tag(pool: &Inner) -> u64 {
     pool.header().tag << OFFSET_BITS
 }

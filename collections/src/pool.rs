@@ -35,6 +35,8 @@ pub struct Pool(Arc<Joined>);
 /// What all handles of one join of a pool share.
 pub(crate) struct Joined {
     raw: RawPool,
+    /// Upper 16 bits of its handles.
+    tag: u64,
     /// The named objects that this process holds, by number.
     held: Mutex<HashMap<u64, Held>>,
     /// Fork epoch in which `held` stands in the pool's directory too.
@@ -57,11 +59,23 @@ struct Held {
 static JOINED: Mutex<Vec<(u64, Weak<Joined>)>> = Mutex::new(Vec::new());
 
 impl Joined {
+    /// Upper 16 bits of the pool's handles, the rest 0.
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> u64 {
+        self.tag
+    }
+
     /// What is shared for a join; made if this is its first handle.
     fn of(raw: RawPool) -> Arc<Joined> {
         let id = raw.id();
-        let new =
-            Arc::new(Joined { raw, held: Mutex::default(), epoch: fork::epoch().into(), deaths: 0.into() });
+        let tag = crate::handle::tag(&raw);
+        let new = Arc::new(Joined {
+            raw,
+            tag,
+            held: Mutex::default(),
+            epoch: fork::epoch().into(),
+            deaths: 0.into(),
+        });
         let _no_fork = fork::no_fork();
         let mut all = JOINED.lock();
         if let Some(known) = all.iter().find(|(i, _)| *i == id).and_then(|(_, j)| j.upgrade()) {
@@ -457,10 +471,12 @@ impl Pool {
         Pool(Joined::of(raw))
     }
 
+    #[inline]
     pub(crate) fn inner(&self) -> &Inner {
         &self.0.raw
     }
 
+    #[inline]
     pub(crate) fn joined(&self) -> &Joined {
         &self.0
     }

@@ -341,6 +341,7 @@ pub(crate) fn run<R, E: From<Error>>(
 }
 
 /// Whether work under no lock may begin on the seat: nothing that left a transaction may still be in use there.
+#[inline]
 pub(crate) fn refuse_open_log(seat: &SeatCtx) -> Result<()> {
     match seat.bare().is_open() && Running::on(seat).is_none() {
         true => Err(Error::Unsupported("a value that was lent inside a transaction is still in use".into())),

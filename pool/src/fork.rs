@@ -46,9 +46,15 @@ mod page {
     /// The current epoch, never 0.
     #[inline(always)]
     pub fn epoch() -> u64 {
-        // SAFETY: points to `UNSET` or to the page made in `begin`, which is never unmapped.
-        let epoch = unsafe { &*PAGE.load(Ordering::Relaxed) }.load(Ordering::Relaxed);
+        let epoch = known_epoch();
         if epoch == 0 { begin() } else { epoch }
+    }
+
+    /// The same, or 0 when nobody has asked for it in this process.
+    #[inline(always)]
+    pub fn known_epoch() -> u64 {
+        // SAFETY: points to `UNSET` or to the page made in `begin`, which is never unmapped.
+        unsafe { &*PAGE.load(Ordering::Relaxed) }.load(Ordering::Relaxed)
     }
 
     #[cold]
@@ -98,7 +104,7 @@ mod page {
 }
 
 #[cfg(not(miri))]
-pub use page::epoch;
+pub use page::{epoch, known_epoch};
 
 /// Who has a descriptor that locks a record's byte, or is about to: low 31 bits how many, bit 31 whether somebody forks, above it the epoch.
 /// Counts of another epoch are those of a parent's threads, which are not here.
@@ -162,3 +168,7 @@ pub fn epoch() -> u64 {
     static EPOCH: AtomicU64 = AtomicU64::new(1);
     EPOCH.load(Ordering::Relaxed)
 }
+
+/// The same.
+#[cfg(miri)]
+pub use epoch as known_epoch;

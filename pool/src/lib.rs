@@ -26,6 +26,7 @@ mod error;
 #[allow(unsafe_code)]
 pub mod fork;
 pub mod granule;
+pub mod hand;
 pub mod layout;
 #[allow(unsafe_code)]
 pub mod lock;

@@ -17,7 +17,7 @@ use std::mem::offset_of;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// What is known of a pool and of this process's join of it.
 #[derive(Debug, Clone)]
@@ -298,7 +298,15 @@ fn write_header(options: &Options, windows: &Windows, length: u64, upper: &'stat
 fn assemble(backing: Backing, windows: Windows, upper: &'static dyn Upper) -> RawPool {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let inner = Inner { id, backing, windows, process: Process::new(), upper, counters: Counters::default() };
+    let inner = Inner {
+        id,
+        backing,
+        windows,
+        process: Process::new(),
+        upper,
+        counters: Counters::default(),
+        descriptors: [const { AtomicPtr::new(std::ptr::null_mut()) }; 64],
+    };
     let pool = RawPool(Arc::new(inner));
     pool.windows.enter(Arc::as_ptr(&pool.0));
     pool

@@ -8,7 +8,7 @@ use crate::process::Process;
 use crate::upper::Upper;
 use crate::window::Windows;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// One process's join of one pool. Cheap to clone; the last clone leaves the pool.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Inner {
     pub(crate) process: Process,
     pub(crate) upper: &'static dyn Upper,
     pub(crate) counters: Counters,
+    /// Where this process has found the descriptors of each territory (see the heap); more entries than there are, so that no page has none.
+    pub descriptors: [AtomicPtr<u8>; 64],
 }
 
 /// Events in this process, for `info`.
@@ -81,7 +83,6 @@ impl Inner {
     }
 
     /// Offset of an address in any of this pool's windows.
-    #[inline]
     pub fn offset_of(&self, address: *const u8) -> Option<u64> {
         let g = granule(address as usize);
         if !std::ptr::eq(g.pool.load(Ordering::Relaxed), self) {

@@ -1,7 +1,8 @@
 //! A seat as the thread on it sees it, and how a thread finds its own.
 
 use crate::error::{Error, Result};
-use crate::layout::{CLASSES, HELD, LOG_BARE, LOGS, MARKS, SEAT_CHUNKS, SEATS_FIRST, Seat, chunk_of};
+use crate::hand::{self, Hands};
+use crate::layout::{HELD, LOG_BARE, LOGS, MARKS, SEAT_CHUNKS, SEATS_FIRST, Seat, chunk_of};
 use crate::log::LogCx;
 use crate::raw::Inner;
 use std::cell::Cell;
@@ -20,8 +21,8 @@ pub struct SeatCtx {
     /// Offset of the lock last released while others waited: the next one to want it lets them pass.
     pub(crate) contended: Cell<u64>,
     logs: [LogCx; LOGS],
-    /// The heap's private hints for each size class: derived data, never the truth.
-    pub hints: [Cell<u64>; 2 * CLASSES],
+    /// Slabs in hand, for the heap.
+    pub hands: Hands,
     /// The transaction that runs on this seat, as the crates above know it; null: none.
     pub transaction: Cell<*const ()>,
     /// Whether this context stands for a dead seat.
@@ -71,7 +72,7 @@ impl SeatCtx {
             nest: [const { Cell::new(0) }; MARKS],
             contended: Cell::new(0),
             logs: std::array::from_fn(log),
-            hints: [const { Cell::new(0) }; 2 * CLASSES],
+            hands: hand::empty(),
             transaction: Cell::new(std::ptr::null()),
             burying,
         };
@@ -164,22 +165,41 @@ impl Inner {
     /// `TooMany` when all seats are taken, `OutOfMemory` when no more can be made, and the errors of joining anew after a fork.
     #[inline]
     pub fn seat(&self) -> Result<&SeatCtx> {
-        let epoch = crate::fork::epoch();
-        let cached = CACHE.get()[(self.id % WAYS as u64) as usize];
-        if cached.pool == self.id && cached.epoch == epoch {
+        match self.known_seat() {
+            Some(seat) => Ok(seat),
+            None => self.seat_slow(),
+        }
+    }
+
+    /// The calling thread's seat, if it stands in the thread's cache.
+    #[inline(always)]
+    pub fn known_seat(&self) -> Option<&SeatCtx> {
+        CACHE.with(|cache| {
+            let cached = &cache[self.way()];
+            // No entry that names a pool has epoch 0.
+            if cached.pool.get() != self.id || cached.epoch.get() != crate::fork::known_epoch() {
+                return None;
+            }
+            let seat = cached.seat.get();
+            // SAFETY: an entry that names a pool has a seat; said here because the compiler cannot see it.
+            unsafe { std::hint::assert_unchecked(!seat.is_null()) };
             // SAFETY: cached by this thread for this pool, which is alive (`self`), in this process (`epoch`); contexts live until
             // their thread gives the seat up, which clears the cache, or the pool is closed, whose id is never used again.
-            return Ok(unsafe { &*cached.seat });
-        }
-        self.seat_slow(epoch)
+            Some(unsafe { &*seat })
+        })
+    }
+
+    #[inline(always)]
+    fn way(&self) -> usize {
+        (self.id % WAYS as u64) as usize
     }
 
     #[cold]
-    fn seat_slow(&self, epoch: u64) -> Result<&SeatCtx> {
+    #[inline(never)]
+    fn seat_slow(&self) -> Result<&SeatCtx> {
+        let epoch = crate::fork::epoch();
         let seat = self.sit(epoch, thread_key())?;
-        let mut cache = CACHE.get();
-        cache[(self.id % WAYS as u64) as usize] = Cached { pool: self.id, epoch, seat };
-        CACHE.set(cache);
+        CACHE.with(|cache| cache[self.way()].set(self.id, epoch, seat));
         // A thread whose destructors have run keeps its seat as long as the process: nothing would tell us of its end.
         let _ = AT_END.try_with(|e| e.note(self.id));
         // SAFETY: `sit` returned a context that its table keeps alive until the thread gives it up.
@@ -188,29 +208,35 @@ impl Inner {
 
     /// Gives up the calling thread's seat if nothing is held on it.
     pub fn give_up_seat(&self) {
-        let mut cache = CACHE.get();
-        cache[(self.id % WAYS as u64) as usize] = Cached::NONE;
-        CACHE.set(cache);
+        CACHE.with(|cache| cache[self.way()].set(0, 0, std::ptr::null()));
         self.rise(thread_key());
     }
 }
 
 const WAYS: usize = 4;
 
-#[derive(Clone, Copy)]
+/// Cells of their own, so that a look at one copies no other.
 struct Cached {
-    pool: u64,
-    epoch: u64,
-    seat: *const SeatCtx,
+    pool: Cell<u64>,
+    epoch: Cell<u64>,
+    seat: Cell<*const SeatCtx>,
 }
 
 impl Cached {
-    const NONE: Cached = Cached { pool: 0, epoch: 0, seat: std::ptr::null() };
+    const fn none() -> Cached {
+        Cached { pool: Cell::new(0), epoch: Cell::new(0), seat: Cell::new(std::ptr::null()) }
+    }
+
+    fn set(&self, pool: u64, epoch: u64, seat: *const SeatCtx) {
+        self.pool.set(pool);
+        self.epoch.set(epoch);
+        self.seat.set(seat);
+    }
 }
 
 thread_local! {
     /// The seats used last, by pool. No destructor: usable until the thread is gone.
-    static CACHE: Cell<[Cached; WAYS]> = const { Cell::new([Cached::NONE; WAYS]) };
+    static CACHE: [Cached; WAYS] = const { [const { Cached::none() }; WAYS] };
     static KEY: Cell<u64> = const { Cell::new(0) };
     static AT_END: AtEnd = const { AtEnd { pools: std::cell::RefCell::new(Vec::new()) } };
 }
