@@ -9,6 +9,7 @@ mod peers;
 mod report;
 mod row;
 mod rows;
+mod scratch;
 
 use clap::Parser;
 use measure::Effort;
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
         rows.iter().for_each(|row| println!("{}  {}", row.title(), row.target));
         return Ok(());
     }
+    scratch::sweep();
     machine::keep_freed_memory();
     let machine = machine::describe();
     machine::pin(machine::Cores::get()?.first)?;

@@ -71,6 +71,17 @@ pub fn timed<R>(operations: usize, work: impl FnOnce() -> R) -> f64 {
     start.elapsed().as_nanos() as f64 / operations as f64
 }
 
+/// The same for work that may fail.
+pub fn tried<E>(operations: usize, work: impl FnOnce() -> std::result::Result<(), E>) -> Result<f64>
+where
+    Box<dyn std::error::Error>: From<E>,
+{
+    let mut result = Ok(());
+    let ns = timed(operations, || result = work());
+    result?;
+    Ok(ns)
+}
+
 /// Prepares and runs a row.
 pub fn run(row: Row, effort: Effort) -> Outcome {
     let (verdict, numbers) = match (row.prepare)().and_then(|trial| repeat(trial, effort)) {

@@ -102,6 +102,16 @@ impl Drop for Partner {
     }
 }
 
+/// Does `job` in a child process, and waits for its end.
+pub fn in_child(cpu: usize, job: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mut job = Some(job);
+    let mut child = Partner::fork(cpu, move || match job.take() {
+        Some(job) => job().map(|()| 0.0),
+        None => Ok(0.0),
+    })?;
+    child.alone().map(drop)
+}
+
 fn serve(
     orders: &mut File,
     answers: &mut File,

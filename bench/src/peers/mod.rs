@@ -1,5 +1,9 @@
 //! What others offer, called directly.
 
 pub mod allocators;
+pub mod boost;
 pub mod hash;
+pub mod lmdb;
+pub mod mapping;
 pub mod pthread;
+pub mod redis;

@@ -1,15 +1,15 @@
 //! Blocks allocated and freed by hand beside allocators of private memory.
 
 use crate::keys::splitmix;
-use crate::measure::timed;
+use crate::measure::{timed, tried};
 use crate::peers::allocators::{Jemalloc, Malloc, Mimalloc, Snmalloc};
-use crate::row::{Row, Target::*, Trial};
+use crate::row::{Row, Side, Target::*, Trial};
 use crate::{Result, ours};
 use aquifer::{Handle, Pool};
 use std::alloc::Layout;
 use std::hint::black_box;
 
-const PAIRS: usize = 1 << 18;
+pub const PAIRS: usize = 1 << 18;
 const HANDLE: &str = "ours gives a handle, which a look-up turns into an address";
 
 pub fn rows() -> Vec<Row> {
@@ -33,21 +33,20 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).unwrap_or(Layout::new::<u64>())
 }
 
-fn pairs<M: Malloc>(size: usize, malloc: M) -> Result<Trial> {
-    let pool = ours::pool()?;
+pub fn ours_in_pairs(pool: Pool, size: usize) -> Side {
     let layout = layout(size);
-    let ours = move || {
-        let mut result = Ok(());
-        let ns = timed(PAIRS, || {
-            result = (0..PAIRS).try_for_each(|_| {
+    Box::new(move || {
+        tried(PAIRS, || {
+            (0..PAIRS).try_for_each(|_| {
                 let block = pool.alloc(black_box(layout))?;
                 // SAFETY: allocated just before, and nobody else has it.
                 unsafe { pool.free(black_box(block)) }
-            });
-        });
-        result?;
-        Ok(ns)
-    };
+            })
+        })
+    })
+}
+
+fn pairs<M: Malloc>(size: usize, malloc: M) -> Result<Trial> {
     let theirs = move || {
         Ok(timed(PAIRS, || {
             for _ in 0..PAIRS {
@@ -57,12 +56,12 @@ fn pairs<M: Malloc>(size: usize, malloc: M) -> Result<Trial> {
             }
         }))
     };
-    Ok(Trial::new(ours, theirs))
+    Ok(Trial::new(ours_in_pairs(ours::pool()?, size), theirs))
 }
 
 /// Blocks alive at a time, and steps of a repetition: each frees one at random and allocates another of 16..1024 B, writing a word to it.
-const LIVE: usize = 100_000;
-const STEPS: usize = 200_000;
+pub const LIVE: usize = 100_000;
+pub const STEPS: usize = 200_000;
 
 /// What step `i` frees, and how large a block it allocates.
 fn step(i: usize) -> (usize, usize) {
@@ -147,12 +146,22 @@ impl<M: Malloc> Drop for TheirChurn<M> {
     }
 }
 
+pub fn ours_churning(pool: Pool) -> Result<Side> {
+    let mut churn = OurChurn::new(pool)?;
+    Ok(Box::new(move || tried(STEPS, || churn.run(STEPS))))
+}
+
 fn churns<M: Malloc>(malloc: M) -> Result<Trial> {
-    let (mut ours, mut theirs) = (OurChurn::new(ours::pool()?)?, TheirChurn::new(malloc));
-    // The least there is to do: a word written to a random one of blocks as large.
+    let mut theirs = TheirChurn::new(malloc);
+    let theirs = move || Ok(timed(STEPS, || theirs.run(STEPS)));
+    Ok(Trial::new(ours_churning(ours::pool()?)?, theirs).limit(bare_churn()))
+}
+
+/// The least there is to do: a word written to a random one of blocks as large.
+fn bare_churn() -> Side {
     let mut blocks = vec![[0u64; 65]; LIVE];
     let mut steps = 0;
-    let limit = move || {
+    Box::new(move || {
         let ns = timed(STEPS, || {
             for i in steps..steps + STEPS {
                 let (victim, size) = step(i);
@@ -161,12 +170,5 @@ fn churns<M: Malloc>(malloc: M) -> Result<Trial> {
         });
         steps += STEPS;
         Ok(ns)
-    };
-    let ours = move || {
-        let mut result = Ok(());
-        let ns = timed(STEPS, || result = ours.run(STEPS));
-        result?;
-        Ok(ns)
-    };
-    Ok(Trial::new(ours, move || Ok(timed(STEPS, || theirs.run(STEPS)))).limit(limit))
+    })
 }

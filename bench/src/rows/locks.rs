@@ -3,7 +3,7 @@
 use super::map::{ours_of, theirs_of};
 use crate::keys::queries;
 use crate::machine::Cores;
-use crate::measure::{median, timed};
+use crate::measure::{median, timed, tried};
 use crate::partner::{Partner, rate, shared_memory};
 use crate::peers::pthread;
 use crate::row::{Row, Side, Target::*, Trial, Unit};
@@ -92,15 +92,12 @@ fn bare_mutex() -> Side {
 fn mutex_pairs(theirs: Side) -> Result<Trial> {
     let lock: Named<ShMutex<u64>> = ours::object()?;
     let ours = move || {
-        let mut result = Ok(());
-        let ns = timed(PAIRS, || {
-            result = (0..PAIRS).try_for_each(|_| {
+        tried(PAIRS, || {
+            (0..PAIRS).try_for_each(|_| {
                 *lock.lock()? += black_box(1);
                 Ok::<(), aquifer::Error>(())
-            });
-        });
-        result?;
-        Ok(ns)
+            })
+        })
     };
     Ok(Trial::new(ours, theirs).limit(bare_mutex()))
 }
@@ -119,15 +116,12 @@ fn read_pairs(theirs: Side) -> Result<Trial> {
 
 fn ours_read(lock: Named<ShRwLock<u64>>) -> Side {
     Box::new(move || {
-        let mut result = Ok(());
-        let ns = timed(PAIRS, || {
-            result = (0..PAIRS).try_for_each(|_| {
+        tried(PAIRS, || {
+            (0..PAIRS).try_for_each(|_| {
                 black_box(*lock.read()?);
                 Ok::<(), aquifer::Error>(())
-            });
-        });
-        result?;
-        Ok(ns)
+            })
+        })
     })
 }
 
@@ -168,15 +162,12 @@ fn write_pairs(seats: usize) -> Result<Trial> {
     let seated = Seated::new(&lock, seats - 1)?;
     let ours = move || {
         let _ = &seated;
-        let mut result = Ok(());
-        let ns = timed(PAIRS, || {
-            result = (0..PAIRS).try_for_each(|_| {
+        tried(PAIRS, || {
+            (0..PAIRS).try_for_each(|_| {
                 *lock.write()? += black_box(1);
                 Ok::<(), aquifer::Error>(())
-            });
-        });
-        result?;
-        Ok(ns)
+            })
+        })
     };
     let theirs = parking_lot::RwLock::new(0u64);
     Ok(Trial::new(ours, pairs(move || *theirs.write() += black_box(1))).limit(bare_mutex()))

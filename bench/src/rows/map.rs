@@ -1,8 +1,9 @@
 //! Maps of `u64` to `u64` beside hashbrown with the same hash.
 
+use super::bare::bare_table;
 use super::short;
 use crate::keys::{keys, queries};
-use crate::measure::timed;
+use crate::measure::{timed, tried};
 use crate::ours;
 use crate::peers::hash::SameHash;
 use crate::row::{Row, Side, Target::*, Trial};
@@ -16,7 +17,7 @@ pub type Ours = Named<ShRwLock<ShMap<u64, u64>>>;
 pub type Theirs = HashMap<u64, u64, SameHash>;
 
 /// Look-ups of a repetition, for maps whose questions are fewer.
-const LOOKUPS: usize = 1 << 20;
+pub const LOOKUPS: usize = 1 << 20;
 
 const GETS: &str = "hashbrown";
 const MILLION: u64 = 1_000_000;
@@ -33,8 +34,8 @@ pub fn rows() -> Vec<Row> {
         rows.push(Row::new("map", name, "parking_lot RwLock of it", AtMost(most), move || locked_gets(n)));
     }
     rows.extend([
-        Row::new("map", "insert 1M growing", "hashbrown", AtMost(1.25), || inserts(MILLION, false)),
-        Row::new("map", "insert 1M pre-sized", "hashbrown", AtMost(1.25), || inserts(MILLION, true)),
+        Row::new("map", "insert 1M growing", "hashbrown", AtMost(1.25), || inserts(MILLION, 0)),
+        Row::new("map", "insert 1M pre-sized", "hashbrown", AtMost(1.25), || inserts(MILLION, MILLION)),
         Row::new("map", "overwrite 1M", "hashbrown", AtMost(1.15), || overwrites(MILLION)),
         Row::new("map", "remove 1M", "hashbrown", AtMost(1.25), || removals(MILLION)),
         Row::new("map", "iterate 1M", "hashbrown", AtMost(1.05), || iterations(MILLION)),
@@ -73,7 +74,7 @@ pub fn theirs_of(n: u64) -> Theirs {
 }
 
 /// Asks the questions, over and over until there are enough, and times each.
-fn ask(questions: &[u64], mut get: impl FnMut(u64) -> Option<u64>) -> f64 {
+pub fn ask(questions: &[u64], mut get: impl FnMut(u64) -> Option<u64>) -> f64 {
     let rounds = LOOKUPS.div_ceil(questions.len());
     timed(rounds * questions.len(), || {
         let mut sum = 0u64;
@@ -86,7 +87,7 @@ fn ask(questions: &[u64], mut get: impl FnMut(u64) -> Option<u64>) -> f64 {
     })
 }
 
-fn ours_under_one_guard(map: Ours, questions: Rc<[u64]>) -> Side {
+pub fn ours_under_one_guard(map: Ours, questions: Rc<[u64]>) -> Side {
     Box::new(move || {
         let map = map.read()?;
         Ok(ask(&questions, |k| map.get(&k).copied()))
@@ -107,7 +108,7 @@ fn ours_under_a_guard_each(map: Ours, questions: Rc<[u64]>) -> Side {
 
 fn locked_gets(n: u64) -> Result<Trial> {
     let theirs = parking_lot::RwLock::new(theirs_of(n));
-    beside_locked(n, move |k| theirs.read().get(&k).copied())
+    Ok(beside_locked(n, move |k| theirs.read().get(&k).copied())?.limit(bare_table(n, 0..n, false)))
 }
 
 fn beside(n: u64, mut get: impl FnMut(u64) -> Option<u64> + 'static) -> Result<Trial> {
@@ -122,82 +123,83 @@ fn beside_locked(n: u64, mut get: impl FnMut(u64) -> Option<u64> + 'static) -> R
     Ok(Trial::new(ours, move || Ok(ask(&questions, &mut get))))
 }
 
-/// Both begin with an empty map; the memory of the last one is warm.
-fn inserts(n: u64, sized: bool) -> Result<Trial> {
+/// Begins with an empty map; the memory of the last one is warm.
+pub fn ours_inserting(n: u64, room: u64) -> Result<Side> {
     let map: Ours = ours::object()?;
-    let ours = move || {
+    Ok(Box::new(move || {
         let mut map = map.write()?;
         map.clear();
-        let (room, count) = (if sized { n as usize } else { 0 }, n as usize);
-        Ok(timed(count, || -> aquifer::Result<()> {
-            map.reserve(room)?;
-            for i in 0..n {
-                map.insert(splitmix(i), i)?;
-            }
-            Ok(())
-        }))
-    };
+        tried(n as usize, || {
+            map.reserve(room as usize)?;
+            (0..n).try_for_each(|i| map.insert(splitmix(i), i).map(drop))
+        })
+    }))
+}
+
+fn inserts(n: u64, room: u64) -> Result<Trial> {
     let theirs = move || {
         let mut map = Theirs::with_hasher(SameHash::default());
         let ns = timed(n as usize, || {
-            map.reserve(if sized { n as usize } else { 0 });
+            map.reserve(room as usize);
             for i in 0..n {
                 map.insert(splitmix(i), i);
             }
         });
         if map.len() as u64 != n { Err("keys were lost".into()) } else { Ok(ns) }
     };
-    Ok(Trial::new(ours, theirs))
+    Ok(Trial::new(ours_inserting(n, room)?, theirs))
+}
+
+pub fn ours_overwriting(map: Ours, questions: Rc<[u64]>) -> Side {
+    Box::new(move || {
+        let mut map = map.write()?;
+        Ok(ask(&questions, |k| map.insert(k, k).ok()?))
+    })
 }
 
 fn overwrites(n: u64) -> Result<Trial> {
-    let (ours, mut theirs, questions) = (ours_of(n)?, theirs_of(n), queries(0..n));
-    let again = questions.clone();
-    Ok(Trial::new(
-        move || {
-            let mut map = ours.write()?;
-            Ok(ask(&questions, |k| map.insert(k, k).ok()?))
-        },
-        move || Ok(ask(&again, |k| theirs.insert(k, k))),
-    ))
+    let (mut theirs, questions) = (theirs_of(n), queries(0..n));
+    let ours = ours_overwriting(ours_of(n)?, questions.clone());
+    Ok(Trial::new(ours, move || Ok(ask(&questions, |k| theirs.insert(k, k)))))
 }
 
 /// Removes every key, in the order in which they were put in; they are put back outside of the time.
+pub fn ours_removing(map: Ours, n: u64) -> Side {
+    Box::new(move || {
+        let mut map = map.write()?;
+        let ns = timed(n as usize, || keys(0..n).filter_map(|k| map.remove(&k)).fold(0, u64::wrapping_add));
+        if !map.is_empty() {
+            return Err("keys were left".into());
+        }
+        map.extend(keys(0..n).map(|k| (k, !k)))?;
+        Ok(ns)
+    })
+}
+
 fn removals(n: u64) -> Result<Trial> {
-    let (ours, mut theirs) = (ours_of(n)?, theirs_of(n));
-    Ok(Trial::new(
-        move || {
-            let mut map = ours.write()?;
-            let ns =
-                timed(n as usize, || keys(0..n).filter_map(|k| map.remove(&k)).fold(0, u64::wrapping_add));
-            if !map.is_empty() {
-                return Err("keys were left".into());
-            }
-            map.extend(keys(0..n).map(|k| (k, !k)))?;
-            Ok(ns)
-        },
-        move || {
-            let ns =
-                timed(n as usize, || keys(0..n).filter_map(|k| theirs.remove(&k)).fold(0, u64::wrapping_add));
-            theirs.extend(keys(0..n).map(|k| (k, !k)));
-            Ok(ns)
-        },
-    ))
+    let mut theirs = theirs_of(n);
+    Ok(Trial::new(ours_removing(ours_of(n)?, n), move || {
+        let ns =
+            timed(n as usize, || keys(0..n).filter_map(|k| theirs.remove(&k)).fold(0, u64::wrapping_add));
+        theirs.extend(keys(0..n).map(|k| (k, !k)));
+        Ok(ns)
+    }))
+}
+
+fn sum(entries: impl Iterator<Item = (u64, u64)>) -> u64 {
+    entries.fold(0, |sum, (k, v)| sum.wrapping_add(k ^ v.rotate_left(7)))
+}
+
+pub fn ours_iterating(map: Ours, n: u64) -> Side {
+    Box::new(move || {
+        let map = map.read()?;
+        Ok(timed(n as usize, || sum(map.iter().map(|(k, v)| (*k, *v)))))
+    })
 }
 
 fn iterations(n: u64) -> Result<Trial> {
-    let (ours, theirs) = (ours_of(n)?, theirs_of(n));
-    Ok(Trial::new(
-        move || {
-            let map = ours.read()?;
-            Ok(timed(n as usize, || {
-                map.iter().fold(0u64, |sum, (k, v)| sum.wrapping_add(k ^ v.rotate_left(7)))
-            }))
-        },
-        move || {
-            Ok(timed(n as usize, || {
-                theirs.iter().fold(0u64, |sum, (k, v)| sum.wrapping_add(k ^ v.rotate_left(7)))
-            }))
-        },
-    ))
+    let theirs = theirs_of(n);
+    Ok(Trial::new(ours_iterating(ours_of(n)?, n), move || {
+        Ok(timed(n as usize, || sum(theirs.iter().map(|(k, v)| (*k, *v)))))
+    }))
 }

@@ -1,8 +1,12 @@
 //! The rows, a file for each group.
 
+mod bare;
+mod boost;
+mod growth;
 mod heap;
 mod locks;
 mod map;
+mod service;
 mod strings;
 mod vec;
 
@@ -10,7 +14,19 @@ use crate::row::Row;
 
 /// Every row, in the order of the table.
 pub fn all() -> Vec<Row> {
-    [map::rows(), strings::rows(), vec::rows(), heap::rows(), locks::rows()].into_iter().flatten().collect()
+    [
+        map::rows(),
+        strings::rows(),
+        vec::rows(),
+        heap::rows(),
+        locks::rows(),
+        boost::rows(),
+        service::rows(),
+        growth::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// `1k`, `100k`, `1M`.

@@ -4,15 +4,16 @@ use super::short;
 use crate::keys::Texts;
 use crate::measure::timed;
 use crate::peers::hash::SameHash;
-use crate::row::{Row, Target::*, Trial};
+use crate::row::{Row, Side, Target::*, Trial};
 use crate::{Result, ours};
 use aquifer::{Named, ShMap, ShRwLock, ShString};
 use hashbrown::HashMap;
+use std::rc::Rc;
 
 pub type Ours = Named<ShRwLock<ShMap<ShString, u64>>>;
 
 /// Look-ups of a repetition, for maps whose questions are fewer.
-const LOOKUPS: usize = 1 << 19;
+pub const LOOKUPS: usize = 1 << 19;
 
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
@@ -35,7 +36,7 @@ pub fn ours_of(texts: &Texts) -> Result<Ours> {
 }
 
 /// Asks the questions, over and over until there are enough, and times each.
-pub fn ask(questions: &Texts, mut get: impl FnMut(&str) -> Option<u64>) -> f64 {
+fn ask(questions: &Texts, mut get: impl FnMut(&str) -> Option<u64>) -> f64 {
     let rounds = LOOKUPS.div_ceil(questions.len());
     timed(rounds * questions.len(), || {
         let mut sum = 0u64;
@@ -48,18 +49,18 @@ pub fn ask(questions: &Texts, mut get: impl FnMut(&str) -> Option<u64>) -> f64 {
     })
 }
 
+pub fn ours_asked(map: Ours, questions: Rc<Texts>) -> Side {
+    Box::new(move || {
+        let map = map.read()?;
+        Ok(ask(&questions, |k| map.get(k).copied()))
+    })
+}
+
 fn gets(n: u64, length: usize) -> Result<Trial> {
     let (all, questions) = (Texts::all(n, length), Texts::queries(n, length));
-    let ours = ours_of(&all)?;
     let mut theirs: HashMap<String, u64, SameHash> =
         HashMap::with_capacity_and_hasher(n as usize, SameHash::default());
     theirs.extend(all.iter().map(String::from).zip(0u64..));
-    let again = questions.clone();
-    Ok(Trial::new(
-        move || {
-            let map = ours.read()?;
-            Ok(ask(&questions, |k| map.get(k).copied()))
-        },
-        move || Ok(ask(&again, |k| theirs.get(k).copied())),
-    ))
+    let ours = ours_asked(ours_of(&all)?, questions.clone());
+    Ok(Trial::new(ours, move || Ok(ask(&questions, |k| theirs.get(k).copied()))))
 }

@@ -1,8 +1,8 @@
 //! Vectors of `u64` beside `Vec`.
 
 use crate::keys::splitmix;
-use crate::measure::timed;
-use crate::row::{Row, Target::*, Trial};
+use crate::measure::{timed, tried};
+use crate::row::{Row, Side, Target::*, Trial};
 use crate::{Result, ours};
 use aquifer::{Named, ShRwLock, ShVec};
 use std::hint::black_box;
@@ -14,8 +14,8 @@ const WARM_TABLE: &str = "both write to memory that was used before";
 
 pub fn rows() -> Vec<Row> {
     vec![
-        Row::new("vec", "push 10M growing", "Vec", AtMost(1.25), || pushes(N, false)).note(WARM_TABLE),
-        Row::new("vec", "push 10M reserved", "Vec", AtMost(1.25), || pushes(N, true)).note(WARM_TABLE),
+        Row::new("vec", "push 10M growing", "Vec", AtMost(1.25), || pushes(N, 0)).note(WARM_TABLE),
+        Row::new("vec", "push 10M reserved", "Vec", AtMost(1.25), || pushes(N, N)).note(WARM_TABLE),
         Row::new("vec", "index 10M", "Vec", AtMost(1.02), || indexes(N)),
         Row::new("vec", "iterate 10M", "Vec", AtMost(1.02), || iterations(N)),
         Row::new("vec", "sort 10M", "Vec", AtMost(1.3), || sorts(N))
@@ -33,21 +33,20 @@ fn theirs_of(n: usize) -> Vec<u64> {
     (0..n as u64).map(splitmix).collect()
 }
 
-fn pushes(n: usize, reserved: bool) -> Result<Trial> {
+pub fn ours_pushing(n: usize, room: usize) -> Result<Side> {
     let vec: Ours = ours::object()?;
-    let room = if reserved { n } else { 0 };
-    let ours = move || {
+    Ok(Box::new(move || {
         let mut vec = vec.write()?;
         vec.clear();
         vec.shrink_to_fit()?;
-        Ok(timed(n, || -> aquifer::Result<()> {
+        tried(n, || {
             vec.reserve(room)?;
-            for i in 0..n as u64 {
-                vec.push(black_box(i))?;
-            }
-            Ok(())
-        }))
-    };
+            (0..n as u64).try_for_each(|i| vec.push(black_box(i)))
+        })
+    }))
+}
+
+fn pushes(n: usize, room: usize) -> Result<Trial> {
     let theirs = move || {
         let mut vec: Vec<u64> = Vec::new();
         Ok(timed(n, || {
@@ -67,7 +66,7 @@ fn pushes(n: usize, reserved: bool) -> Result<Trial> {
             }
         }))
     };
-    Ok(Trial::new(ours, theirs).limit(limit))
+    Ok(Trial::new(ours_pushing(n, room)?, theirs).limit(limit))
 }
 
 fn indexes(n: usize) -> Result<Trial> {
@@ -104,10 +103,7 @@ fn sorts(n: usize) -> Result<Trial> {
             let mut vec = ours.write()?;
             vec.as_mut_slice()?.copy_from_slice(&unsorted);
             vec.commit();
-            let mut result = Ok(());
-            let ns = timed(n, || result = vec.sort());
-            result?;
-            Ok(ns)
+            tried(n, || vec.sort())
         },
         move || {
             theirs.copy_from_slice(&again);

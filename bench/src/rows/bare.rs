@@ -1,0 +1,53 @@
+//! The least that an open hash table needs, so that a row can show where the machine's limit is.
+
+use super::map::LOOKUPS;
+use crate::keys::queries;
+use crate::measure::timed;
+use crate::peers::hash::SameHash;
+use crate::row::Side;
+use aquifer::hash::ShHash;
+use std::ops::Range;
+
+/// A byte for each slot, and the slots: as large as a table of `n` entries, with nothing to compare, and no second probe.
+struct Table {
+    control: Vec<u8>,
+    slots: Vec<(u64, u64)>,
+    mask: usize,
+}
+
+impl Table {
+    fn new(n: u64) -> Table {
+        let slots = (n as usize * 8 / 7).next_power_of_two();
+        Table { control: vec![1; slots], slots: vec![(1, 1); slots], mask: slots - 1 }
+    }
+
+    #[inline(always)]
+    fn place(&self, key: u64) -> usize {
+        key.hash(SameHash::default().0) as usize & self.mask
+    }
+
+    #[inline(always)]
+    fn get(&self, key: u64) -> u64 {
+        let i = self.place(key);
+        if self.control[i] == 1 { self.slots[i].1 } else { 0 }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, key: u64) -> u64 {
+        let i = self.place(key);
+        if self.control[i] == 1 { std::mem::replace(&mut self.slots[i], (key, key)).1 } else { 0 }
+    }
+}
+
+/// Looks at, or writes to, the place where a key of `asked` would stand in a table of `n`.
+pub fn bare_table(n: u64, asked: Range<u64>, write: bool) -> Side {
+    let (mut table, questions) = (Table::new(n), queries(asked));
+    let rounds = LOOKUPS.div_ceil(questions.len());
+    Box::new(move || {
+        let all = (0..rounds).flat_map(|_| questions.iter());
+        Ok(timed(rounds * questions.len(), || match write {
+            false => all.fold(0u64, |sum, key| sum.wrapping_add(table.get(*key))),
+            true => all.fold(0u64, |sum, key| sum.wrapping_add(table.put(*key))),
+        }))
+    })
+}
