@@ -3,6 +3,7 @@
 mod keys;
 mod machine;
 mod measure;
+mod memory;
 mod ours;
 mod partner;
 mod peers;
@@ -30,10 +31,17 @@ struct Arguments {
     /// Only print what rows there are.
     #[arg(long)]
     list: bool,
+    /// Measure memory, in a process that has done nothing else.
+    #[arg(long, hide = true)]
+    memory: Option<memory::Job>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(job) = arguments.memory {
+        println!("{}", memory::measure(job)?);
+        return Ok(());
+    }
     let mut rows = rows::all();
     if let Some(text) = &arguments.only {
         rows.retain(|row| row.title().contains(text.as_str()));

@@ -8,6 +8,11 @@ pub fn pool() -> Result<Pool> {
     Ok(Pool::options().growth(16 << 20, 64 << 20).memfd()?)
 }
 
+/// One that grows by as much each time.
+pub fn pool_growing_by(bytes: u64) -> Result<Pool> {
+    Ok(Pool::options().growth(bytes, bytes).memfd()?)
+}
+
 /// An object in a pool of its own.
 pub fn object<T: DefaultInPool>() -> Result<Named<T>> {
     Ok(pool()?.named("object")?)

@@ -7,7 +7,10 @@ use std::hint::spin_loop;
 use std::io::{self, Read, Write};
 use std::os::fd::FromRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// In memory of both.
@@ -99,6 +102,51 @@ impl Drop for Partner {
         let _ = self.orders.write_all(&[0]);
         // SAFETY: waits for a child that was not reaped yet.
         unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
+    }
+}
+
+/// The same as a thread of this process. Ended when dropped.
+pub struct Mate {
+    orders: Option<Sender<()>>,
+    answers: Receiver<f64>,
+    board: Arc<Board>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Mate {
+    /// Starts a thread that makes its job, and does it once for each turn.
+    pub fn spawn<J: FnMut() -> f64>(cpu: usize, make: impl FnOnce() -> J + Send + 'static) -> Mate {
+        let board = Arc::new(Board { arrived: AtomicU32::new(0), done: AtomicU32::new(0) });
+        let (orders, ordered) = channel();
+        let (answer, answers) = channel();
+        let own = board.clone();
+        let thread = thread::spawn(move || {
+            let pinned = machine::pin(cpu);
+            let mut job = make();
+            while pinned.is_ok() && ordered.recv().is_ok() {
+                Turn(&own).start();
+                if answer.send(job()).is_err() {
+                    break;
+                }
+            }
+        });
+        Mate { orders: Some(orders), answers, board, thread: Some(thread) }
+    }
+
+    /// One turn: see [`Partner::together`].
+    pub fn together(&mut self, mine: impl FnOnce() -> Result<f64>) -> Result<(f64, f64)> {
+        self.board.arrived.store(0, Ordering::SeqCst);
+        self.orders.as_ref().ok_or("no thread")?.send(())?;
+        Turn(&self.board).start();
+        let mine = mine()?;
+        Ok((mine, self.answers.recv()?))
+    }
+}
+
+impl Drop for Mate {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.thread.take().map(JoinHandle::join);
     }
 }
 

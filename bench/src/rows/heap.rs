@@ -1,13 +1,18 @@
 //! Blocks allocated and freed by hand beside allocators of private memory.
 
 use crate::keys::splitmix;
+use crate::machine::Cores;
 use crate::measure::{timed, tried};
+use crate::memory::{self, Job};
+use crate::partner::{Mate, Partner, rate};
 use crate::peers::allocators::{Jemalloc, Malloc, Mimalloc, Snmalloc};
-use crate::row::{Row, Side, Target::*, Trial};
+use crate::row::{Row, Side, Target::*, Trial, Unit};
 use crate::{Result, ours};
 use aquifer::{Handle, Pool};
 use std::alloc::Layout;
+use std::collections::VecDeque;
 use std::hint::black_box;
+use std::time::Duration;
 
 pub const PAIRS: usize = 1 << 18;
 const HANDLE: &str = "ours gives a handle, which a look-up turns into an address";
@@ -25,6 +30,21 @@ pub fn rows() -> Vec<Row> {
         Row::new("heap", "churn of 100k blocks", "mimalloc", AtMost(0.9), || churns(Mimalloc)),
         Row::new("heap", "churn of 100k blocks", "jemalloc", Shown, || churns(Jemalloc)),
         Row::new("heap", "churn of 100k blocks", "snmalloc", Shown, || churns(Snmalloc)),
+        Row::new("heap", "churn of 100k blocks, two workers", "mimalloc", AtMost(0.9), two_churns)
+            .note("ours are two processes, theirs two threads"),
+        Row::new("heap", "peak memory of a churn", "mimalloc", AtMost(1.0), || {
+            taken(Job::OurChurn, Job::TheirChurn)
+        })
+        .unit(Unit::Bytes)
+        .note("bytes taken for a byte that lives at the end; ours is the pool's whole length"),
+        Row::new("heap", "64 KiB runs, two processes", "itself, alone", AtLeast(1.5), runs)
+            .unit(Unit::Mops)
+            .note("16 runs of each live at a time"),
+        Row::new("heap", "1M blocks of 100 B", "mimalloc", AtMost(1.02), || {
+            taken(Job::OurBlocks, Job::TheirBlocks)
+        })
+        .unit(Unit::Bytes)
+        .note("ours is the length of a pool that grows by 1 MiB at a time"),
     ]);
     rows
 }
@@ -64,7 +84,7 @@ pub const LIVE: usize = 100_000;
 pub const STEPS: usize = 200_000;
 
 /// What step `i` frees, and how large a block it allocates.
-fn step(i: usize) -> (usize, usize) {
+pub fn step(i: usize) -> (usize, usize) {
     let random = splitmix(i as u64);
     (random as usize % LIVE, 16 + (random >> 40) as usize % 1009)
 }
@@ -113,7 +133,14 @@ pub struct TheirChurn<M: Malloc> {
 
 impl<M: Malloc> TheirChurn<M> {
     pub fn new(malloc: M) -> TheirChurn<M> {
-        let live = (0..LIVE).map(|i| Self::allocate(malloc, step(i).1)).collect();
+        Self::within(vec![std::ptr::null_mut(); LIVE], malloc)
+    }
+
+    /// The same in a list that is there.
+    pub fn within(mut live: Vec<*mut u8>, malloc: M) -> TheirChurn<M> {
+        for (i, block) in live.iter_mut().enumerate() {
+            *block = Self::allocate(malloc, step(i).1);
+        }
         TheirChurn { malloc, live, steps: 0 }
     }
 
@@ -171,4 +198,86 @@ fn bare_churn() -> Side {
         steps += STEPS;
         Ok(ns)
     })
+}
+
+/// How long two workers work at a time, and how many steps between two looks at the clock.
+const TOGETHER: Duration = Duration::from_millis(100);
+const BATCH: usize = 1000;
+
+fn two_churns() -> Result<Trial> {
+    let cpu = Cores::get()?.second;
+    let pool = ours::pool()?;
+    let work = |mut churn: OurChurn| {
+        move || {
+            rate(TOGETHER, || {
+                churn.run(BATCH)?;
+                Ok(BATCH as u64)
+            })
+        }
+    };
+    let (shared, mut other) = (pool.clone(), None);
+    let mut partner = Partner::fork(cpu, move || {
+        if other.is_none() {
+            other = Some(work(OurChurn::new(shared.clone())?));
+        }
+        other.as_mut().map_or(Ok(0.0), |work| work())
+    })?;
+    let mut mine = work(OurChurn::new(pool)?);
+
+    let their_work = || {
+        let mut churn = TheirChurn::new(Mimalloc);
+        move || {
+            rate(TOGETHER, || {
+                churn.run(BATCH);
+                Ok(BATCH as u64)
+            })
+        }
+    };
+    let mut mate = Mate::spawn(cpu, move || {
+        let mut work = their_work();
+        move || work().unwrap_or(f64::NAN)
+    });
+    let mut theirs = their_work();
+    let ns_each = |(a, b): (f64, f64)| 2e9 / (a + b);
+    Ok(Trial::new(
+        move || partner.together(|_| mine()).map(ns_each),
+        move || mate.together(&mut theirs).map(ns_each),
+    ))
+}
+
+fn taken(ours: Job, theirs: Job) -> Result<Trial> {
+    Ok(Trial::new(memory::side(ours), memory::side(theirs)))
+}
+
+/// Frees the oldest of 16 runs and allocates another, for a while; millions per second.
+fn run_after_run(pool: &Pool) -> Result<f64> {
+    const RUN: usize = 64 << 10;
+    const ALIVE: usize = 16;
+    let mut live: VecDeque<Handle> =
+        (0..ALIVE).map(|_| pool.alloc(layout(RUN))).collect::<aquifer::Result<_>>()?;
+    let rate = rate(TOGETHER, || {
+        for _ in 0..ALIVE {
+            if let Some(oldest) = live.pop_front() {
+                // SAFETY: allocated here, and nobody else has it.
+                unsafe { pool.free(oldest)? };
+            }
+            live.push_back(pool.alloc(black_box(layout(RUN)))?);
+        }
+        Ok(ALIVE as u64)
+    })?;
+    for block in live {
+        // SAFETY: allocated here, and nobody else has it.
+        unsafe { pool.free(block)? };
+    }
+    Ok(rate / 1e6)
+}
+
+fn runs() -> Result<Trial> {
+    let pool = ours::pool()?;
+    let (other, alone) = (pool.clone(), pool.clone());
+    let mut partner = Partner::fork(Cores::get()?.second, move || run_after_run(&other))?;
+    Ok(Trial::new(
+        move || partner.together(|_| run_after_run(&pool)).map(|(a, b)| a + b),
+        move || run_after_run(&alone),
+    ))
 }

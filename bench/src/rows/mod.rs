@@ -3,7 +3,7 @@
 mod bare;
 mod boost;
 mod growth;
-mod heap;
+pub mod heap;
 mod locks;
 mod map;
 mod service;
