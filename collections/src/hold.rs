@@ -6,8 +6,9 @@ use crate::transaction::Running;
 use aquifer_pool::granule::granule;
 use aquifer_pool::lock::{Patience, RawLock, Recovered};
 use aquifer_pool::log::LogCx;
+use aquifer_pool::quick::Quick;
 use aquifer_pool::seat::SeatCtx;
-use aquifer_pool::{Error, Result, fork};
+use aquifer_pool::{Error, Result};
 use std::marker::PhantomData;
 
 /// Makes a guard `!Send`: seat, log and read marks are those of the thread that took the lock.
@@ -17,14 +18,14 @@ use std::marker::PhantomData;
 #[derive(Debug, Default)]
 pub struct NotSend_GuardBelongsToItsThread(PhantomData<*mut ()>);
 
-/// A seat, for types whose only reason not to be `Send` shall be [`NotSend_GuardBelongsToItsThread`].
+/// Something of a seat, for types whose only reason not to be `Send` shall be [`NotSend_GuardBelongsToItsThread`].
 #[derive(Clone, Copy)]
-struct Seated<'a>(&'a SeatCtx);
+struct Seated<'a, S>(&'a S);
 
 // SAFETY: the types that hold one are not `Send` by their marker, and touch it through `&self` only on their own thread.
-unsafe impl Send for Seated<'_> {}
+unsafe impl<S> Send for Seated<'_, S> {}
 // SAFETY: as above; `Shared`, which may be looked at by other threads, uses it in its destructor alone.
-unsafe impl Sync for Seated<'_> {}
+unsafe impl<S> Sync for Seated<'_, S> {}
 
 /// The calling thread's seat in the pool that a lock lies in, and where it lies.
 #[derive(Clone, Copy)]
@@ -36,7 +37,6 @@ pub(crate) struct Home<'a> {
 impl<'a> Home<'a> {
     /// # Errors
     /// `Unsupported` when the lock was taken out of its pool; those of taking a seat.
-    #[inline]
     pub(crate) fn of(lock: &'a RawLock) -> Result<Home<'a>> {
         let address = std::ptr::from_ref(lock).addr();
         let granule = granule(address);
@@ -48,91 +48,145 @@ impl<'a> Home<'a> {
             _ => Err(Error::Unsupported("locking what was taken out of its pool".into())),
         }
     }
+
+    /// The fast paths find the seat from now on, for locks in the same window; so does [`Quick::seated`].
+    fn note(&self, lock: &RawLock) {
+        self.seat.note_near(granule(std::ptr::from_ref(lock).addr()));
+    }
 }
 
-/// Number of transaction of a lock that takes no part in any.
-const APART: u64 = u64::MAX;
+/// What the slow paths return: it fits into registers, so that what the fast paths return need not go through memory.
+type Slow = Result<How, Box<Error>>;
+
+#[cold]
+#[inline(never)]
+fn unboxed(e: Box<Error>) -> Error {
+    *e
+}
+
+/// How a lock is held. All zeros: by the fast path, for a thread that held nothing else.
+///
+/// | bits | |
+/// |---|---|
+/// | 0..8 | place among the seat's held locks, which is also the number of the log to use outside of transactions; or read mark |
+/// | 8..10 | for writing: what the last writer left |
+/// | 10 | for reading: there is no mark, since the transaction has the lock for writing |
+/// | 16..64 | the transaction that it was taken in, 0: none, [`APART`]: none, whatever runs |
+#[derive(Clone, Copy)]
+struct How(u64);
+
+const APART: u64 = (1 << 48) - 1;
+const WRITTEN: u64 = 1 << 10;
+
+impl How {
+    const FAST: How = How(0);
+
+    fn written(held: usize, recovered: Recovered, transaction: u64) -> How {
+        How(held as u64 | (recovered as u64) << 8 | transaction << 16)
+    }
+
+    fn read(mark: Option<usize>, transaction: u64) -> How {
+        How(mark.map_or(WRITTEN, |m| m as u64) | transaction << 16)
+    }
+
+    fn place(self) -> usize {
+        self.0 as usize & 0xff
+    }
+
+    fn recovered(self) -> Recovered {
+        match self.0 >> 8 & 3 {
+            0 => Recovered::No,
+            1 => Recovered::Died,
+            _ => Recovered::Undone,
+        }
+    }
+
+    fn transaction(self) -> u64 {
+        self.0 >> 16
+    }
+}
 
 /// A lock held for writing.
 pub(crate) struct Exclusive<'a> {
     lock: &'a RawLock,
-    seat: Seated<'a>,
-    offset: u64,
-    /// Place among the seat's held locks, and number of the log that is used outside of transactions.
-    held: usize,
-    recovered: Recovered,
-    epoch: u64,
-    /// The transaction that it was taken in; 0: none.
-    transaction: u64,
+    seat: Seated<'a, SeatCtx>,
+    how: How,
     _thread: NotSend_GuardBelongsToItsThread,
 }
 
 impl<'a> Exclusive<'a> {
     /// Locks, as part of the transaction that runs on this thread, if one does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(lock: &'a RawLock, patience: Patience) -> Result<Exclusive<'a>> {
+        if let Some(seat) = lock.write_at_once() {
+            return Ok(Self::new(lock, seat, How::FAST));
+        }
+        match Self::take_slowly(lock, patience) {
+            Ok(how) => Ok(Self::new(lock, Quick::seated().seat(), how)),
+            Err(e) => Err(unboxed(e)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_slowly(lock: &RawLock, patience: Patience) -> Slow {
         let home = Home::of(lock)?;
-        match Running::on(home.seat) {
+        let how = match Running::on(home.seat) {
             None => {
                 let hold = lock.write(home.seat, home.offset, patience)?;
-                Ok(Self::new(lock, home, hold.held, hold.recovered, 0))
+                How::written(hold.held, hold.recovered, 0)
             }
             Some(running) => {
                 let (held, recovered) = running.take_for_writing(lock, home.offset, patience)?;
-                Ok(Self::new(lock, home, held, recovered, running.number()))
+                How::written(held, recovered, running.number())
             }
-        }
+        };
+        home.note(lock);
+        Ok(how)
     }
 
     /// Locks, and unlocks when dropped, whether or not a transaction runs.
     pub(crate) fn apart(lock: &'a RawLock, home: Home<'a>) -> Result<Exclusive<'a>> {
         let hold = lock.write(home.seat, home.offset, Patience::Forever)?;
-        Ok(Self::new(lock, home, hold.held, hold.recovered, APART))
+        Ok(Self::new(lock, home.seat, How::written(hold.held, hold.recovered, APART)))
     }
 
-    #[inline]
-    fn new(
-        lock: &'a RawLock,
-        home: Home<'a>,
-        held: usize,
-        recovered: Recovered,
-        transaction: u64,
-    ) -> Exclusive<'a> {
-        Exclusive {
-            lock,
-            seat: Seated(home.seat),
-            offset: home.offset,
-            held,
-            recovered,
-            epoch: fork::epoch(),
-            transaction,
-            _thread: NotSend_GuardBelongsToItsThread::default(),
-        }
+    #[inline(always)]
+    fn new(lock: &'a RawLock, seat: &'a SeatCtx, how: How) -> Exclusive<'a> {
+        Exclusive { lock, seat: Seated(seat), how, _thread: NotSend_GuardBelongsToItsThread::default() }
     }
 
     /// Hands the lock to the running transaction, until its end.
     pub(crate) fn leave_to(self, running: &Running) {
-        running.lend_write(self.offset);
+        running.lend_write(self.offset());
         std::mem::forget(self);
     }
 
+    fn offset(&self) -> u64 {
+        self.seat.0.pool().offset_of(std::ptr::from_ref(self.lock).cast()).unwrap_or(0)
+    }
+
     pub(crate) fn recovered(&self) -> Recovered {
-        self.recovered
+        self.how.recovered()
     }
 
     /// The log of what is done under the lock.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn log(&self) -> &'a LogCx {
-        if self.transaction != 0
-            && let Some(running) = Running::on(self.seat.0)
-            && running.number() == self.transaction
-        {
-            return self.seat.0.bare();
+        match self.how.0 {
+            0 => self.seat.0.log(0),
+            _ => self.other_log(),
         }
-        self.seat.0.log(self.held)
     }
 
-    #[inline]
+    fn other_log(&self) -> &'a LogCx {
+        match Running::on(self.seat.0) {
+            Some(running) if running.number() == self.how.transaction() => self.seat.0.bare(),
+            _ => self.seat.0.log(self.how.place()),
+        }
+    }
+
+    #[inline(always)]
     pub(crate) fn cx(&self) -> Cx {
         Cx::of(self.log())
     }
@@ -141,16 +195,41 @@ impl<'a> Exclusive<'a> {
     ///
     /// # Panics
     /// In a child of a fork: the lock is the parent's.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end_loans(&self) {
         self.refuse_in_child();
         self.log().end_loans();
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn refuse_in_child(&self) {
-        if self.epoch != fork::epoch() {
+        if !self.seat.0.quick().is_alive() {
             belongs_to_parent();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_slowly(lock: &RawLock, seat: &SeatCtx, how: How) {
+        if !seat.quick().is_alive() {
+            return;
+        }
+        let offset = || seat.pool().offset_of(std::ptr::from_ref(lock).cast()).unwrap_or(0);
+        let (transaction, held) = (how.transaction(), how.place());
+        match Running::on(seat).filter(|_| transaction != APART) {
+            Some(running) if running.number() == transaction => running.give_back(offset()),
+            running => {
+                if !matches!(transaction, 0 | APART) && running.is_none() {
+                    seat.bare().close(); // it has left its transaction, perhaps with plain data on loan
+                }
+                // Killed before: the operations on loan are undone. After: everything done under the lock is final.
+                seat.log(held).close();
+                match running {
+                    Some(running) => running.keep_written(lock, offset(), held),
+                    // As in `drop`.
+                    None => lock.unlock_write(seat, held),
+                }
+            }
         }
     }
 }
@@ -161,26 +240,14 @@ fn belongs_to_parent() -> ! {
 }
 
 impl Drop for Exclusive<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.epoch != fork::epoch() {
-            return;
-        }
-        let seat = self.seat.0;
-        match Running::on(seat).filter(|_| self.transaction != APART) {
-            Some(running) if running.number() == self.transaction => running.give_back(self.offset),
-            running => {
-                if !matches!(self.transaction, 0 | APART) && running.is_none() {
-                    seat.bare().close(); // it has left its transaction, perhaps with plain data on loan
-                }
-                // Killed before: the operations on loan are undone. After: everything done under the lock is final.
-                seat.log(self.held).close();
-                match running {
-                    Some(running) => running.keep_written(self.lock, self.offset, self.held),
-                    // Killed before: the burier frees the lock, and says so to the next writer. After: it is free.
-                    None => self.lock.unlock_write(seat, self.offset, self.held),
-                }
-            }
+        let (lock, seat) = (self.lock, self.seat.0);
+        if self.how.0 == 0 && seat.quick().is_plain() && seat.log(0).is_untouched() {
+            // Killed before: the burier frees the lock, and says so to the next writer. After: it is free.
+            lock.unlock_first(seat);
+        } else {
+            Self::give_back_slowly(lock, seat, self.how);
         }
     }
 }
@@ -188,70 +255,83 @@ impl Drop for Exclusive<'_> {
 /// A lock held for reading.
 pub(crate) struct Shared<'a> {
     lock: &'a RawLock,
-    seat: Seated<'a>,
-    offset: u64,
-    /// The read mark; none when the running transaction has the lock for writing already.
-    mark: Option<usize>,
-    epoch: u64,
-    transaction: u64,
+    quick: Seated<'a, Quick>,
+    how: How,
     _thread: NotSend_GuardBelongsToItsThread,
 }
 
 impl<'a> Shared<'a> {
     /// Locks, as part of the transaction that runs on this thread, if one does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(lock: &'a RawLock, patience: Patience) -> Result<Shared<'a>> {
-        let home = Home::of(lock)?;
-        match Running::on(home.seat) {
-            None => Ok(Self::new(lock, home, Some(lock.read(home.seat, home.offset, patience)?), 0)),
-            Some(running) => {
-                let mark = running.take_for_reading(lock, home.offset, patience)?;
-                Ok(Self::new(lock, home, mark, running.number()))
-            }
+        if let Some(quick) = lock.read_at_once() {
+            return Ok(Self::new(lock, quick, How::FAST));
         }
+        match Self::take_slowly(lock, patience) {
+            Ok(how) => Ok(Self::new(lock, Quick::seated(), how)),
+            Err(e) => Err(unboxed(e)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_slowly(lock: &RawLock, patience: Patience) -> Slow {
+        let home = Home::of(lock)?;
+        let how = match Running::on(home.seat) {
+            None => How::read(Some(lock.read(home.seat, home.offset, patience)?), 0),
+            Some(running) => {
+                How::read(running.take_for_reading(lock, home.offset, patience)?, running.number())
+            }
+        };
+        home.note(lock);
+        Ok(how)
     }
 
     /// Locks, and unlocks when dropped, whether or not a transaction runs.
     pub(crate) fn apart(lock: &'a RawLock, home: Home<'a>) -> Result<Shared<'a>> {
         let mark = lock.read(home.seat, home.offset, Patience::Forever)?;
-        Ok(Self::new(lock, home, Some(mark), APART))
+        Ok(Self::new(lock, home.seat.quick(), How::read(Some(mark), APART)))
     }
 
-    #[inline]
-    fn new(lock: &'a RawLock, home: Home<'a>, mark: Option<usize>, transaction: u64) -> Shared<'a> {
-        Shared {
-            lock,
-            seat: Seated(home.seat),
-            offset: home.offset,
-            mark,
-            epoch: fork::epoch(),
-            transaction,
-            _thread: NotSend_GuardBelongsToItsThread::default(),
-        }
+    #[inline(always)]
+    fn new(lock: &'a RawLock, quick: &'a Quick, how: How) -> Shared<'a> {
+        Shared { lock, quick: Seated(quick), how, _thread: NotSend_GuardBelongsToItsThread::default() }
     }
 
     /// Hands the lock to the running transaction, until its end.
     pub(crate) fn leave_to(self, running: &Running) {
-        match self.mark {
-            Some(mark) => running.keep_read(self.lock, self.offset, mark),
-            None => running.lend_read(self.offset),
+        let seat = self.quick.0.seat();
+        let offset = seat.pool().offset_of(std::ptr::from_ref(self.lock).cast()).unwrap_or(0);
+        match self.how.0 & WRITTEN {
+            0 => running.keep_read(self.lock, offset, self.how.place()),
+            _ => running.lend_read(offset),
         }
         std::mem::forget(self);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_slowly(lock: &RawLock, quick: &Quick, how: How) {
+        if !quick.is_alive() {
+            return;
+        }
+        let seat = quick.seat();
+        let offset = || seat.pool().offset_of(std::ptr::from_ref(lock).cast()).unwrap_or(0);
+        match Running::on(seat).filter(|_| how.transaction() != APART) {
+            Some(running) if how.0 & WRITTEN == 0 => running.keep_read(lock, offset(), how.place()),
+            None if how.0 & WRITTEN == 0 => RawLock::unlock_read(seat, how.place()),
+            Some(running) if running.number() == how.transaction() => running.give_back(offset()),
+            // It has left the transaction that wrote under the lock: the lock stays taken as long as the process (see `transaction`).
+            _ => {}
+        }
     }
 }
 
 impl Drop for Shared<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.epoch != fork::epoch() {
-            return;
-        }
-        match (self.mark, Running::on(self.seat.0).filter(|_| self.transaction != APART)) {
-            (Some(mark), None) => RawLock::unlock_read(self.seat.0, mark),
-            (Some(mark), Some(running)) => running.keep_read(self.lock, self.offset, mark),
-            (None, Some(running)) if running.number() == self.transaction => running.give_back(self.offset),
-            // It has left the transaction that wrote under the lock: the lock stays taken as long as the process (see `transaction`).
-            (None, _) => {}
+        if self.how.0 != 0 || !self.quick.0.unlock_read_at_once() {
+            Self::give_back_slowly(self.lock, self.quick.0, self.how);
         }
     }
 }

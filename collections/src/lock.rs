@@ -28,14 +28,14 @@ struct Guarded<T> {
 unsafe impl<T: Send + Sync> Sync for Guarded<T> {}
 
 impl<T: Relocatable> Guarded<T> {
-    #[inline]
+    #[inline(always)]
     fn read(&self, patience: Patience) -> Result<ReadGuard<'_, T>> {
         let hold = Shared::take(&self.lock, patience)?;
         // SAFETY: readable as long as the lock is held for reading.
         Ok(unsafe { ReadGuard::new(self.pointer(), hold) })
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, patience: Patience) -> Result<WriteGuard<'_, T>> {
         let hold = Exclusive::take(&self.lock, patience)?;
         // SAFETY: exclusively ours as long as the lock is held for writing.

@@ -68,7 +68,7 @@ impl Running {
     pub(crate) fn on(seat: &SeatCtx) -> Option<&Running> {
         // SAFETY: null, or set by `Session::begin` to what lives until the session's end, which clears it. Both on this thread, and no
         // caller keeps the reference beyond its own call.
-        unsafe { seat.transaction.get().cast::<Running>().as_ref() }
+        unsafe { seat.transaction().cast::<Running>().as_ref() }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -210,7 +210,7 @@ impl Running {
             How::Write(held) if self.seat().seat().held[held].load(Ordering::Relaxed) == kept.offset => {
                 // SAFETY: in a window that stays mapped, and still the lock that was taken: `held` names it, and whoever frees or moves
                 // a lock makes it forgotten first.
-                unsafe { &*kept.lock }.unlock_write(self.seat(), kept.offset, held);
+                unsafe { &*kept.lock }.unlock_write(self.seat(), held);
             }
             How::Write(_) => {}
         }
@@ -259,7 +259,7 @@ impl<'s> Session<'s> {
     fn begin(running: &'s Running) -> Session<'s> {
         let op = running.log().begin();
         let before = running.log().keep();
-        running.seat().transaction.set(std::ptr::from_ref(running).cast());
+        running.seat().set_transaction(std::ptr::from_ref(running).cast());
         Session { running, op: Some(op), before, epoch: fork::epoch() }
     }
 
@@ -274,7 +274,7 @@ impl<'s> Session<'s> {
         if self.running.has_guards() && log.holders() > 1 {
             taken_has_left();
         }
-        self.running.seat().transaction.set(std::ptr::null());
+        self.running.seat().set_transaction(std::ptr::null());
         log.restore(self.before);
         match commit {
             // Killed before the store in here: everything is undone. After: everything is final.

@@ -48,6 +48,12 @@ pub fn granule(address: usize) -> &'static Granule {
 }
 
 impl Granule {
+    /// Start and length of the window.
+    #[inline]
+    pub(crate) fn window(&self) -> (usize, usize) {
+        (self.start.load(Ordering::Relaxed), self.len.load(Ordering::Relaxed))
+    }
+
     /// Current base of the pool that has a window in this granule; null if none has.
     #[inline(always)]
     pub fn base(&self) -> *mut u8 {

@@ -8,6 +8,7 @@
 //! | [`process`], [`seat`], [`bury`] | who uses a pool, and what becomes of the dead |
 //! | [`log`], [`shift`] | operations that happen whole or not at all |
 //! | [`protocol`], [`lock`] | locks that survive their owners |
+//! | [`quick`], `wiped` | what makes taking a free lock fast |
 //! | [`upper`] | what this crate needs of the crates above it |
 #![deny(unsafe_code)]
 
@@ -42,6 +43,8 @@ pub mod plant;
 pub mod process;
 pub mod protocol;
 #[allow(unsafe_code)]
+pub mod quick;
+#[allow(unsafe_code)]
 pub mod raw;
 #[allow(unsafe_code)]
 mod registry;
@@ -54,6 +57,8 @@ pub(crate) mod sys;
 pub mod upper;
 #[allow(unsafe_code)]
 mod window;
+#[allow(unsafe_code)]
+mod wiped;
 
 pub use backing::Kind as BackingKind;
 pub use error::{Error, Holder, Result};

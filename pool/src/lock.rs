@@ -3,7 +3,8 @@
 use crate::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::layout::{HELD, MARKS};
-use crate::protocol::{self, RECOVERED, Refusal, UNDONE, World};
+use crate::protocol::{self, Left, RECOVERED, Refusal, UNDONE, World};
+use crate::quick::{self, Quick, Spot};
 use crate::seat::SeatCtx;
 use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
@@ -57,50 +58,86 @@ impl RawLock {
         RawLock { word: AtomicU64::new(0) }
     }
 
+    /// Locks for reading through mark 0, where nothing stands in the way: no writer, no other lock that this thread reads, no transaction.
+    #[inline(always)]
+    pub fn read_at_once<'a>(&'a self) -> Option<&'a Quick> {
+        let Spot { quick, offset, asymmetric } = quick::to_read::<'a>(self.address())?;
+        let had = protocol::read_at_once(quick.mark(), &self.word, offset, quick.summary(), asymmetric);
+        if had && quick.is_up_to_date() {
+            return Some(quick);
+        }
+        quick.leave();
+        None
+    }
+
+    /// Locks for writing through place 0, where nothing stands in the way: nobody has the lock or has read it since the last writer, who did not die,
+    /// and this thread holds and reads nothing else and runs no transaction.
+    #[inline(always)]
+    pub fn write_at_once<'a>(&'a self) -> Option<&'a SeatCtx> {
+        let Spot { quick, offset, .. } = quick::to_write::<'a>(self.address())?;
+        if !protocol::write_at_once(&quick.shared().held[0], &self.word, offset, quick.own()) {
+            return None;
+        }
+        let seat = quick.seat();
+        if quick.is_up_to_date() {
+            return Some(seat);
+        }
+        self.unlock_first(seat);
+        None
+    }
+
+    #[inline(always)]
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Locks for reading and returns the mark to release. `offset` is the place of this lock in the pool.
     ///
     /// # Errors
     /// `TooManyReadLocks`; `WouldDeadlock` when this thread holds it for writing; `WouldBlock` or `Timeout` naming the holder.
-    #[inline]
     pub fn read(&self, seat: &SeatCtx, offset: u64, patience: Patience) -> Result<usize> {
-        seat.pool().follow()?;
+        seat.quick().rederive();
         let floor = Floor { seat, patience };
         let mark = match protocol::read(&floor, &self.word, offset) {
             Ok(mark) => mark,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyReadLocks(MARKS))),
         };
+        seat.quick().note_mark(mark, true);
         // What the lock guards may lie in what was grown before it was taken: make that reachable, or fail now.
         if let Err(e) = seat.pool().follow() {
-            protocol::unlock_read(&floor, mark);
+            seat.quick().unlock_read(mark);
             return Err(e);
         }
         Ok(mark)
     }
 
     /// Gives a read lock back.
-    #[inline]
     pub fn unlock_read(seat: &SeatCtx, mark: usize) {
-        protocol::unlock_read(&Floor { seat, patience: Patience::Forever }, mark);
+        seat.quick().unlock_read(mark);
     }
 
     /// Locks for writing.
     ///
     /// # Errors
     /// `TooManyWriteLocks`; `WouldDeadlock` when this thread holds it already; `WouldBlock` or `Timeout` naming the holder.
-    #[inline]
     pub fn write(&self, seat: &SeatCtx, offset: u64, patience: Patience) -> Result<WriteHold> {
-        if seat.contended.get() == offset {
-            // Others waited when this thread released it last: let one of them have it.
-            seat.contended.set(0);
-            crate::sys::yield_now();
+        seat.quick().rederive();
+        let contended = seat.contended.replace(0);
+        if contended != 0 {
+            seat.quick().note_contended(false);
+            if contended == offset {
+                // Others waited when this thread released it last: let one of them have it.
+                crate::sys::yield_now();
+            }
         }
         let floor = Floor { seat, patience };
         let written = match protocol::write(&floor, &self.word, offset) {
             Ok(written) => written,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyWriteLocks(HELD))),
         };
+        seat.quick().note_held(written.held, true);
         if let Err(e) = seat.pool().follow() {
-            protocol::unlock_write(&floor, &self.word, written.held);
+            self.unlock_write(seat, written.held);
             return Err(e);
         }
         let recovered = match written.flags {
@@ -112,11 +149,26 @@ impl RawLock {
     }
 
     /// Gives a write lock back. What was done under it must be committed.
-    #[inline]
-    pub fn unlock_write(&self, seat: &SeatCtx, offset: u64, held: usize) {
-        if protocol::unlock_write(&Floor { seat, patience: Patience::Forever }, &self.word, held) {
-            seat.contended.set(offset);
+    pub fn unlock_write(&self, seat: &SeatCtx, held: usize) {
+        seat.quick().note_held(held, false);
+        if protocol::unlock_write(&self.word, &seat.seat().held[held]) {
+            self.wake_waiters(seat);
         }
+    }
+
+    /// The same for what [`write_at_once`](Self::write_at_once) took.
+    #[inline(always)]
+    pub fn unlock_first(&self, seat: &SeatCtx) {
+        if protocol::unlock_write(&self.word, &seat.seat().held[0]) {
+            self.wake_waiters(seat);
+        }
+    }
+
+    #[cold]
+    fn wake_waiters(&self, seat: &SeatCtx) {
+        crate::sys::futex::wake_all(low_half(&self.word));
+        seat.contended.set(seat.pool().offset_of(std::ptr::from_ref(self).cast()).unwrap_or(0));
+        seat.quick().note_contended(true);
     }
 
     /// Seat number of the writer.
@@ -129,6 +181,41 @@ impl RawLock {
     pub fn word(&self) -> &AtomicU64 {
         &self.word
     }
+}
+
+impl Quick {
+    /// Gives the read lock of mark 0 back, which is not nested (see [`reads_once`](Self::reads_once)).
+    #[inline(always)]
+    fn leave(&self) {
+        if protocol::take_mark_back(self.mark()) {
+            wake(self.mark());
+        }
+    }
+
+    /// Gives what [`RawLock::read_at_once`] took back; false if there is more to do than that, and nothing was done.
+    #[inline(always)]
+    pub fn unlock_read_at_once(&self) -> bool {
+        let plain = self.reads_once();
+        if plain {
+            self.leave();
+        }
+        plain
+    }
+
+    /// Gives the read lock of a mark back.
+    pub(crate) fn unlock_read(&self, mark: usize) {
+        let at = &self.shared().marks.0[mark];
+        let left = protocol::unlock_read(&self.nest[mark], at);
+        self.note_mark(mark, left == Left::Nested);
+        if left == Left::Awaited {
+            wake(at);
+        }
+    }
+}
+
+#[cold]
+fn wake(word: &AtomicU64) {
+    crate::sys::futex::wake_all(low_half(word));
 }
 
 /// The protocol's world: one pool, seen from one seat.
@@ -147,6 +234,10 @@ impl Floor<'_> {
                 Error::WouldBlock(self.seat.pool().holder(seat))
             }
             Refusal::Expired(seat) => Error::Timeout(self.seat.pool().holder(seat)),
+            Refusal::NoBarrier => Error::Unsupported(
+                "this process may not call membarrier any more, which the pool's asymmetric locks need"
+                    .into(),
+            ),
             // No room for a larger window, or a damaged table of seats.
             Refusal::Unseen(seat) => match self.seat.pool().follow() {
                 Err(e) => e,
@@ -187,7 +278,15 @@ impl World for Floor<'_> {
 
     #[inline(always)]
     fn nest(&self, mark: usize) -> &Cell<u32> {
-        &self.seat.nest[mark]
+        &self.seat.quick().nest[mark]
+    }
+
+    fn asymmetric(&self) -> bool {
+        self.seat.pool().is_asymmetric()
+    }
+
+    fn barrier(&self) -> bool {
+        crate::sys::membarrier::everywhere()
     }
 
     fn spin(&self) {
@@ -204,7 +303,7 @@ impl World for Floor<'_> {
     }
 
     fn wake(&self, word: &AtomicU64) {
-        crate::sys::futex::wake_all(low_half(word));
+        wake(word);
     }
 
     fn ask(&self, seat: u32) {

@@ -132,6 +132,7 @@ impl LogCx {
     }
 
     /// Whether there is nothing in the log.
+    #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.head() == 0
     }
@@ -346,6 +347,12 @@ impl LogCx {
     /// How many transactions and `Taken`s hold the log open.
     pub fn holders(&self) -> u32 {
         self.state.get() / HOLD
+    }
+
+    /// Whether nothing is in the log, and nothing holds it open.
+    #[inline(always)]
+    pub fn is_untouched(&self) -> bool {
+        self.state.get() == 0 && self.is_empty()
     }
 
     /// Makes everything in the log final: the guard or transaction that held it open is over.

@@ -16,12 +16,22 @@
 //! and both loads SeqCst, so at least one sees the other. The reader that sees a writer takes its mark back; the writer that sees a mark waits for it.
 //! The writer looks only at seats whose summary bit is set: a reader gets in only after setting it, in the same word that the writer takes by CAS.
 //!
+//! # Asymmetric locks
+//!
+//! There the reader's store is a plain one, which its processor may make visible after the load: x86-64 through its store buffer, AArch64 in
+//! any order. The writer makes up for it: between its CAS and its look at the marks it has the kernel run a full barrier on every
+//! processor that runs a process of the pool (`membarrier`). A reader is interrupted by that barrier either before its load of the word, which then sees
+//! the writer, or after its store of the mark, which the writer then sees. A thread that does not run at that moment passes a full
+//! barrier of the kernel when it is switched out and in. The first read of a seat after a writer still sets the summary bit by CAS, which is such a
+//! barrier too; so a writer that finds the summary empty needs none.
+//!
 //! # Lost wake-ups
 //!
 //! Releasing is a load and a store rather than a swap, which halves the cost of a lock. A waiter that announces itself exactly between the
-//! two is not woken; it wakes by itself, as after the death of whoever should have woken it: no sleep is longer than 5 ms.
+//! two is not woken; it wakes by itself, as after the death of whoever should have woken it: no sleep is longer than 5 ms (1 ms where locks are
+//! asymmetric).
 
-use crate::atomic::{AtomicU64, Ordering};
+use crate::atomic::{AtomicU64, Ordering, compiler_fence};
 use std::cell::Cell;
 
 /// Bits of the writer's seat + 1.
@@ -53,8 +63,12 @@ pub trait World {
     fn vacant(&self, _held: usize) -> bool {
         true
     }
-    /// How often this thread has read-locked the lock of its mark.
+    /// How many more times than once this thread has read-locked the lock of its mark.
     fn nest(&self, mark: usize) -> &Cell<u32>;
+    /// Whether readers store their marks plainly, so that writers need [`barrier`](Self::barrier).
+    fn asymmetric(&self) -> bool;
+    /// A full barrier on every processor that runs a process of the pool; false when the system refuses.
+    fn barrier(&self) -> bool;
     /// One turn of a short spin.
     fn spin(&self);
     /// Sleeps while the word's low half is that of `seen`, for a bounded time.
@@ -78,6 +92,58 @@ pub enum Refusal {
     Expired(u32),
     /// The marks of this seat, which may read the lock, cannot be looked at from here.
     Unseen(u32),
+    /// The system refused the barrier that asymmetric locks need.
+    NoBarrier,
+}
+
+/// What giving a read lock back has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// This thread reads the lock still.
+    Nested,
+    /// The mark is free.
+    Free,
+    /// The mark is free, and who waits for it is to be woken.
+    Awaited,
+}
+
+/// The bit of a seat in a lock word's summary.
+#[inline(always)]
+pub const fn summary_bit(seat: u32) -> u64 {
+    1 << (SUMMARY_SHIFT + seat % 32)
+}
+
+/// One attempt to read, without waiting, by a seat that reads nothing yet. If it fails the mark is set all the same, and is to be taken back.
+#[inline(always)]
+pub fn read_at_once(mark: &AtomicU64, word: &AtomicU64, offset: u64, summary: u64, asymmetric: bool) -> bool {
+    set_mark(mark, offset, asymmetric);
+    let w = word.load(Ordering::SeqCst);
+    w & OWNER == 0 && w & summary != 0
+}
+
+/// Dead before: nothing. After: the burier takes the mark back.
+#[inline(always)]
+fn set_mark(mark: &AtomicU64, offset: u64, asymmetric: bool) {
+    if asymmetric {
+        mark.store(offset, Ordering::Relaxed);
+        // Compiler order is all that is left to do here: the writer does the rest (see the module).
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        mark.swap(offset, Ordering::SeqCst);
+    }
+}
+
+/// One attempt to write, without waiting, by a seat that holds and reads nothing, of a lock that nobody has or has read since the last writer.
+#[inline(always)]
+pub fn write_at_once(place: &AtomicU64, word: &AtomicU64, offset: u64, own: u64) -> bool {
+    // Before the word, as in `write`.
+    place.store(offset, Ordering::Release);
+    // Dead before: not ours. After: the burier finds it by `held` and frees it.
+    let taken = word.compare_exchange(0, own, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+    if !taken {
+        place.store(0, Ordering::Release);
+    }
+    taken
 }
 
 /// A write lock that was had.
@@ -107,10 +173,9 @@ pub fn read(world: &impl World, word: &AtomicU64, offset: u64) -> Result<usize, 
         }
     }
     let k = free.ok_or(Refusal::Full)?;
-    let bit = 1 << (SUMMARY_SHIFT + me % 32);
+    let bit = summary_bit(me);
     loop {
-        // Dead before: nothing. After: the burier takes the mark back.
-        marks[k].swap(offset, Ordering::SeqCst);
+        set_mark(&marks[k], offset, world.asymmetric());
         let mut w = word.load(Ordering::SeqCst);
         while w & OWNER == 0 {
             if w & bit == 0
@@ -119,34 +184,36 @@ pub fn read(world: &impl World, word: &AtomicU64, offset: u64) -> Result<usize, 
                 w = now;
                 continue;
             }
-            world.nest(k).set(1);
+            world.nest(k).set(0);
             return Ok(k);
         }
-        take_mark_back(world, &marks[k]);
+        if take_mark_back(&marks[k]) {
+            world.wake(&marks[k]);
+        }
         wait_for_writer(world, word, w)?;
     }
 }
 
 /// Gives a read lock back. The lock itself is not touched: its memory may be gone.
-#[inline]
-pub fn unlock_read(world: &impl World, mark: usize) {
-    let nest = world.nest(mark).get();
-    world.nest(mark).set(nest.wrapping_sub(1));
-    if nest == 1
-        && let Some(m) = world.marks(world.me()).and_then(|m| m.get(mark))
-    {
-        take_mark_back(world, m);
+#[inline(always)]
+pub fn unlock_read(nest: &Cell<u32>, mark: &AtomicU64) -> Left {
+    match nest.get() {
+        0 if take_mark_back(mark) => Left::Awaited,
+        0 => Left::Free,
+        n => {
+            nest.set(n - 1);
+            Left::Nested
+        }
     }
 }
 
+/// True if a writer waits for the mark, who is to be woken.
 #[inline(always)]
-fn take_mark_back(world: &impl World, mark: &AtomicU64) {
+pub fn take_mark_back(mark: &AtomicU64) -> bool {
     let waited_for = mark.load(Ordering::Relaxed) & 1 != 0;
     // Release: what was read under the lock was read before a writer sees the mark gone.
     mark.store(0, Ordering::Release);
-    if waited_for {
-        world.wake(mark);
-    }
+    waited_for
 }
 
 #[cold]
@@ -222,6 +289,9 @@ pub fn write(world: &impl World, word: &AtomicU64, offset: u64) -> Result<Writte
 /// Waits until no seat of the summary marks the lock.
 #[cold]
 fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(), Refusal> {
+    if world.asymmetric() && !world.barrier() {
+        return Err(Refusal::NoBarrier);
+    }
     let me = world.me();
     for seat in (0..world.seats()).filter(|s| summary >> (s % 32) & 1 != 0 && *s != me) {
         // To pass over it would let a writer in beside a reader.
@@ -270,17 +340,14 @@ fn give_up(world: &impl World, word: &AtomicU64, written: Written) {
     world.held()[written.held].store(0, Ordering::Release);
 }
 
-/// Gives a write lock back; true if somebody waited for it.
-#[inline]
-pub fn unlock_write(world: &impl World, word: &AtomicU64, held: usize) -> bool {
+/// Gives a write lock back; true if somebody waits for it, who is to be woken.
+#[inline(always)]
+pub fn unlock_write(word: &AtomicU64, place: &AtomicU64) -> bool {
     let waited_for = word.load(Ordering::Relaxed) & WAIT != 0;
     // Release: all that was written under the lock, and its log's commit, are seen by the next owner.
     // Dead before: the burier frees the word. After: it is free, and `held` names a lock that does not name us.
     word.store(0, Ordering::Release);
-    if waited_for {
-        world.wake(word);
-    }
-    world.held()[held].store(0, Ordering::Release);
+    place.store(0, Ordering::Release);
     waited_for
 }
 

@@ -45,6 +45,11 @@ impl Inner {
         self.id
     }
 
+    /// Whether the pool's readers store their marks plainly (`protocol`).
+    pub fn is_asymmetric(&self) -> bool {
+        false
+    }
+
     /// The pool's header. Read-mostly; the fields that change are atomics.
     #[inline]
     pub fn header(&self) -> &Header {

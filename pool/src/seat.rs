@@ -1,9 +1,11 @@
 //! A seat as the thread on it sees it, and how a thread finds its own.
 
 use crate::error::{Error, Result};
+use crate::granule::Granule;
 use crate::hand::{self, Hands};
 use crate::layout::{HELD, LOG_BARE, LOGS, MARKS, SEAT_CHUNKS, SEATS_FIRST, Seat, chunk_of};
 use crate::log::LogCx;
+use crate::quick::{self, OwnedQuick, Quick};
 use crate::raw::Inner;
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -16,15 +18,14 @@ pub struct SeatCtx {
     pool: *const Inner,
     seat: *const Seat,
     number: u32,
-    /// How often this thread has read-locked the lock of each mark.
-    pub(crate) nest: [Cell<u32>; MARKS],
-    /// Offset of the lock last released while others waited: the next one to want it lets them pass.
+    quick: OwnedQuick,
+    /// Offset of the lock last released while others waited, 0: none. If this thread wants it again, it lets them pass.
     pub(crate) contended: Cell<u64>,
     logs: [LogCx; LOGS],
     /// Slabs in hand, for the heap.
     pub hands: Hands,
     /// The transaction that runs on this seat, as the crates above know it; null: none.
-    pub transaction: Cell<*const ()>,
+    transaction: Cell<*const ()>,
     /// Whether this context stands for a dead seat.
     pub(crate) burying: bool,
 }
@@ -61,6 +62,12 @@ impl SeatCtx {
         let seat: *const Seat =
             pool.seat_at(number).ok_or_else(|| Error::Damaged(format!("seat {number} is missing")))?;
         let at = Box::into_raw(Box::<SeatCtx>::new_uninit()).cast::<SeatCtx>();
+        // SAFETY: as below.
+        let Some(quick) = OwnedQuick::new(pool, unsafe { &*seat }, number, at) else {
+            // SAFETY: the box just made, of which nothing needs to be dropped.
+            drop(unsafe { Box::from_raw(at.cast::<std::mem::MaybeUninit<SeatCtx>>()) });
+            return Err(Error::OutOfMemory("no memory for a thread's seat".into()));
+        };
         let log = |i: usize| {
             // SAFETY: `seat` points to a whole seat: `seat_at` checked it.
             LogCx::new(unsafe { &raw const (*seat).logs[i] }, at.cast_const(), i)
@@ -69,7 +76,7 @@ impl SeatCtx {
             pool,
             seat,
             number,
-            nest: [const { Cell::new(0) }; MARKS],
+            quick,
             contended: Cell::new(0),
             logs: std::array::from_fn(log),
             hands: hand::empty(),
@@ -93,6 +100,31 @@ impl SeatCtx {
     pub fn seat(&self) -> &Seat {
         // SAFETY: checked by `seat_at` in `new`; its window stays mapped until the pool is closed.
         unsafe { &*self.seat }
+    }
+
+    /// What the fast paths need.
+    #[inline(always)]
+    pub fn quick(&self) -> &Quick {
+        // SAFETY: the slot is the seat's as long as it lives.
+        unsafe { &*self.quick.as_ptr() }
+    }
+
+    /// Notes that the calling thread, whose seat this is, has used it for what lies in the window of `granule`: next time it is found at once.
+    pub fn note_near(&self, granule: &Granule) {
+        let (start, len) = granule.window();
+        self.quick().note_near(start, len);
+    }
+
+    /// The transaction that runs on this seat, as the crates above know it; null: none.
+    #[inline(always)]
+    pub fn transaction(&self) -> *const () {
+        self.transaction.get()
+    }
+
+    /// Notes that it runs; null: none does.
+    pub fn set_transaction(&self, running: *const ()) {
+        self.transaction.set(running);
+        self.quick().note_transaction(!running.is_null());
     }
 
     /// Number of the seat; `number + 1` names it in shared words.
@@ -165,31 +197,35 @@ impl Inner {
     /// `TooMany` when all seats are taken, `OutOfMemory` when no more can be made, and the errors of joining anew after a fork.
     #[inline]
     pub fn seat(&self) -> Result<&SeatCtx> {
-        match self.known_seat() {
+        match quick::seat_of(self) {
             Some(seat) => Ok(seat),
             None => self.seat_slow(),
         }
     }
 
-    /// The calling thread's seat, if it stands in the thread's cache.
+    /// The calling thread's seat, if it is one of those used last.
     #[inline(always)]
     pub fn known_seat(&self) -> Option<&SeatCtx> {
+        match quick::seat_of(self) {
+            Some(seat) => Some(seat),
+            None => self.cached_seat(),
+        }
+    }
+
+    #[inline(never)]
+    fn cached_seat(&self) -> Option<&SeatCtx> {
         CACHE.with(|cache| {
             let cached = &cache[self.way()];
             // No entry that names a pool has epoch 0.
             if cached.pool.get() != self.id || cached.epoch.get() != crate::fork::known_epoch() {
                 return None;
             }
-            let seat = cached.seat.get();
-            // SAFETY: an entry that names a pool has a seat; said here because the compiler cannot see it.
-            unsafe { std::hint::assert_unchecked(!seat.is_null()) };
             // SAFETY: cached by this thread for this pool, which is alive (`self`), in this process (`epoch`); contexts live until
             // their thread gives the seat up, which clears the cache, or the pool is closed, whose id is never used again.
-            Some(unsafe { &*seat })
+            Some(unsafe { &*cached.seat.get() })
         })
     }
 
-    #[inline(always)]
     fn way(&self) -> usize {
         (self.id % WAYS as u64) as usize
     }
@@ -197,6 +233,16 @@ impl Inner {
     #[cold]
     #[inline(never)]
     fn seat_slow(&self) -> Result<&SeatCtx> {
+        let seat = match self.cached_seat() {
+            Some(seat) => seat,
+            None => self.sit_down()?,
+        };
+        let (start, len) = self.windows.newest();
+        seat.quick().note_near(start, len);
+        Ok(seat)
+    }
+
+    fn sit_down(&self) -> Result<&SeatCtx> {
         let epoch = crate::fork::epoch();
         let seat = self.sit(epoch, thread_key())?;
         CACHE.with(|cache| cache[self.way()].set(self.id, epoch, seat));

@@ -78,6 +78,11 @@ impl Windows {
         self.list.lock().last().map_or(0, |w| w.len)
     }
 
+    /// Start and length of the largest window.
+    pub(crate) fn newest(&self) -> (usize, usize) {
+        granule(self.base().addr()).window()
+    }
+
     /// Puts the windows into the granule table. Called once, when `inner` has its final address.
     pub(crate) fn enter(&self, inner: *const Inner) {
         for w in self.list.lock().iter() {

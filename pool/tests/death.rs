@@ -31,10 +31,10 @@ fn write(pool: &Inner, i: u64) -> Result<(usize, Recovered)> {
 }
 
 fn unlock(pool: &Inner, i: u64, held: usize) {
-    let (l, offset) = lock(pool, i);
+    let (l, _) = lock(pool, i);
     let seat = pool.seat().unwrap();
     seat.log(held).close();
-    l.unlock_write(seat, offset, held);
+    l.unlock_write(seat, held);
 }
 
 fn read(pool: &Inner, i: u64) -> Result<usize> {

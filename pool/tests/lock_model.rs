@@ -1,4 +1,4 @@
-//! The lock protocol under a model checker: the source is `src/protocol.rs` itself, with the checker's atomics in place of std's.
+//! The lock protocol under a model checker: the source is `src/protocol.rs` itself, with atomics in place of std's whose stores become visible late.
 //!
 //! Threads read and write one lock; some die at the n-th atomic operation they do, for every n; whoever waits for them buries them. At no time may a writer
 //! share the lock with anybody, nobody may wait for ever (the checker reports deadlocks; live-lock would pass its step limit), and in the
@@ -9,51 +9,103 @@
 #[allow(dead_code, unreachable_pub)]
 mod protocol;
 
-/// The checker's atomics; each operation is a place to die.
+/// Memory as x86-64 has it; each operation is a place to be interrupted, and one to die.
+///
+/// What a thread stores waits in a buffer of its own, in order, until some moment the checker chooses; only the thread itself sees it before. A
+/// read-modify-write, or a SeqCst store, empties the buffer first. So does the kernel's barrier, for all threads, and the end of a process.
 mod atomic {
+    use shuttle::rand::Rng;
     pub(crate) use shuttle::sync::atomic::Ordering;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64 as Plain;
 
     shuttle::thread_local! {
         /// Operations left to this thread; it dies instead of doing the next one.
         pub(crate) static LEFT: Cell<u64> = Cell::new(u64::MAX);
+        /// Its buffer.
+        pub(crate) static ME: Cell<usize> = Cell::new(0);
+    }
+
+    type Buffer = VecDeque<(Arc<Plain>, u64)>;
+
+    std::thread_local! {
+        // All threads of a model run in turns on one real thread.
+        static BUFFERS: RefCell<[Buffer; 4]> = const { RefCell::new([const { VecDeque::new() }; 4]) };
     }
 
     /// The payload of a death.
     pub(crate) struct Killed;
 
-    fn step() {
-        let left = LEFT.with(|l| l.get());
-        if left == 0 {
-            std::panic::resume_unwind(Box::new(Killed));
-        }
-        LEFT.with(|l| l.set(left.saturating_sub(1)));
+    /// Order of the compiler: the model runs operations as they are written.
+    pub(crate) fn compiler_fence(_: Ordering) {}
+
+    /// Makes what `who` has stored visible.
+    pub(crate) fn drain(who: usize) {
+        BUFFERS.with_borrow_mut(|b| b[who].drain(..).for_each(|(at, v)| at.store(v, Ordering::SeqCst)));
+    }
+
+    pub(crate) fn drain_all() {
+        (0..4).for_each(drain);
     }
 
     #[derive(Debug, Default)]
-    pub(crate) struct AtomicU64(shuttle::sync::atomic::AtomicU64);
+    pub(crate) struct AtomicU64 {
+        /// Where the checker may switch to another thread.
+        point: shuttle::sync::atomic::AtomicU64,
+        value: Arc<Plain>,
+    }
 
     impl AtomicU64 {
-        pub(crate) fn load(&self, o: Ordering) -> u64 {
-            step();
-            self.0.load(o)
+        fn step(&self) {
+            let left = LEFT.with(|l| l.get());
+            if left == 0 {
+                std::panic::resume_unwind(Box::new(Killed));
+            }
+            LEFT.with(|l| l.set(left.saturating_sub(1)));
+            self.point.load(Ordering::SeqCst);
+            let mut random = shuttle::rand::thread_rng();
+            BUFFERS.with_borrow_mut(|b| {
+                for buffer in b {
+                    while !buffer.is_empty() && random.gen_bool(0.3) {
+                        let (at, v) = buffer.pop_front().unwrap();
+                        at.store(v, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+
+        pub(crate) fn load(&self, _: Ordering) -> u64 {
+            self.step();
+            let own = BUFFERS.with_borrow(|b| {
+                let mut newest_first = b[ME.with(|m| m.get())].iter().rev();
+                newest_first.find(|(at, _)| Arc::ptr_eq(at, &self.value)).map(|(_, v)| *v)
+            });
+            own.unwrap_or_else(|| self.value.load(Ordering::SeqCst))
         }
         pub(crate) fn store(&self, v: u64, o: Ordering) {
-            step();
-            self.0.store(v, o)
+            self.step();
+            let me = ME.with(|m| m.get());
+            BUFFERS.with_borrow_mut(|b| b[me].push_back((self.value.clone(), v)));
+            if o == Ordering::SeqCst {
+                drain(me);
+            }
         }
         pub(crate) fn swap(&self, v: u64, o: Ordering) -> u64 {
-            step();
-            self.0.swap(v, o)
+            self.step();
+            drain(ME.with(|m| m.get()));
+            self.value.swap(v, o)
         }
         pub(crate) fn compare_exchange(&self, a: u64, b: u64, s: Ordering, f: Ordering) -> Result<u64, u64> {
-            step();
-            self.0.compare_exchange(a, b, s, f)
+            self.step();
+            drain(ME.with(|m| m.get()));
+            self.value.compare_exchange(a, b, s, f)
         }
     }
 }
 
-use atomic::{AtomicU64, Killed, LEFT, Ordering};
+use atomic::{AtomicU64, Killed, LEFT, ME, Ordering};
 use protocol::{Refusal, World};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -71,7 +123,19 @@ struct Shared {
     burying: shuttle::sync::Mutex<()>,
     /// Guarded by the lock: equal but while a writer is in.
     data: [AtomicU64; 2],
+    mode: Mode,
 }
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Mode {
+    #[default]
+    Symmetric,
+    Asymmetric,
+    /// To see that the model would notice.
+    WithoutBarrier,
+}
+
+const MODES: [Mode; 2] = [Mode::Symmetric, Mode::Asymmetric];
 
 struct Seat {
     shared: Arc<Shared>,
@@ -105,30 +169,56 @@ impl Seat {
         s.marks[seat].iter().for_each(|m| protocol::bury_mark(self, m));
     }
 
+    /// As `RawLock` does it: at once, or else in general.
+    fn lock_to_write(&self) -> Result<usize, Refusal> {
+        let s = &*self.shared;
+        let (held, mark) = (&s.held[self.me][0], &s.marks[self.me][0]);
+        if held.load(Ordering::Relaxed) == 0
+            && mark.load(Ordering::Relaxed) == 0
+            && protocol::write_at_once(held, &s.word, LOCK, self.me as u64 + 1)
+        {
+            return Ok(0);
+        }
+        protocol::write(self, &s.word, LOCK).map(|w| w.held)
+    }
+
+    fn lock_to_read(&self) -> Result<usize, Refusal> {
+        let s = &*self.shared;
+        let mark = &s.marks[self.me][0];
+        if mark.load(Ordering::Relaxed) == 0 {
+            let summary = protocol::summary_bit(self.me as u32);
+            if protocol::read_at_once(mark, &s.word, LOCK, summary, self.asymmetric()) {
+                return Ok(0);
+            }
+            protocol::take_mark_back(mark);
+        }
+        protocol::read(self, &s.word, LOCK)
+    }
+
     fn write(&self) -> Result<(), Refusal> {
         let s = &*self.shared;
-        let written = protocol::write(self, &s.word, LOCK)?;
-        let before = s.data[1].load(Ordering::SeqCst);
+        let held = self.lock_to_write()?;
+        let before = s.data[1].load(Ordering::Relaxed);
         assert_eq!(
             before,
-            s.data[0].load(Ordering::SeqCst),
+            s.data[0].load(Ordering::Relaxed),
             "a writer is in already, or its undo is missing"
         );
-        s.data[1].store(before + 1, Ordering::SeqCst);
-        s.data[0].store(before + 1, Ordering::SeqCst);
-        protocol::unlock_write(self, &s.word, written.held);
+        s.data[1].store(before + 1, Ordering::Relaxed);
+        s.data[0].store(before + 1, Ordering::Relaxed);
+        protocol::unlock_write(&s.word, &s.held[self.me][held]);
         Ok(())
     }
 
     fn read(&self) -> Result<(), Refusal> {
         let s = &*self.shared;
-        let mark = protocol::read(self, &s.word, LOCK)?;
+        let mark = self.lock_to_read()?;
         let nested = protocol::read(self, &s.word, LOCK)?;
         assert_eq!(mark, nested, "one mark for one lock");
-        let a = s.data[0].load(Ordering::SeqCst);
-        protocol::unlock_read(self, mark);
-        assert_eq!(a, s.data[1].load(Ordering::SeqCst), "a writer is in while a reader is");
-        protocol::unlock_read(self, nested);
+        let a = s.data[0].load(Ordering::Relaxed);
+        protocol::unlock_read(&self.nest[mark], &s.marks[self.me][mark]);
+        assert_eq!(a, s.data[1].load(Ordering::Relaxed), "a writer is in while a reader is");
+        protocol::unlock_read(&self.nest[mark], &s.marks[self.me][mark]);
         Ok(())
     }
 }
@@ -148,6 +238,15 @@ impl World for Seat {
     }
     fn nest(&self, mark: usize) -> &Cell<u32> {
         &self.nest[mark]
+    }
+    fn asymmetric(&self) -> bool {
+        self.shared.mode != Mode::Symmetric
+    }
+    fn barrier(&self) -> bool {
+        if self.shared.mode == Mode::Asymmetric {
+            atomic::drain_all();
+        }
+        true
     }
     fn spin(&self) {
         shuttle::thread::yield_now();
@@ -175,18 +274,22 @@ impl World for Seat {
 /// Runs `work` on a seat until it ends or, after `left` operations, dies.
 fn live(shared: Arc<Shared>, me: usize, left: u64, patience: u32, work: fn(&Seat)) {
     LEFT.with(|l| l.set(left));
+    ME.with(|m| m.set(me));
     let seat = Seat::new(&shared, me, patience);
     if let Err(e) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&seat))) {
         if !e.is::<Killed>() {
             std::panic::resume_unwind(e);
         }
+        atomic::drain(me); // the kernel tells of a death after all stores
         shared.dead[me].store(true, Ordering::SeqCst);
     }
+    atomic::drain(me);
     LEFT.with(|l| l.set(u64::MAX));
 }
 
-fn scene(victim: fn(&Seat), left: u64, others: [fn(&Seat); 2], patience: u32) {
-    let shared = Arc::new(Shared::default());
+fn scene(mode: Mode, victim: fn(&Seat), left: u64, others: [fn(&Seat); 2], patience: u32) {
+    atomic::drain_all();
+    let shared = Arc::new(Shared { mode, ..Shared::default() });
     let works = [(victim, left, u32::MAX), (others[0], u64::MAX, u32::MAX), (others[1], u64::MAX, patience)];
     let threads: Vec<_> = (0..SEATS)
         .map(|i| {
@@ -197,6 +300,7 @@ fn scene(victim: fn(&Seat), left: u64, others: [fn(&Seat); 2], patience: u32) {
     for t in threads {
         t.join().unwrap();
     }
+    ME.with(|m| m.set(SEATS));
     let last = Seat::new(&shared, 1, u32::MAX);
     last.bury(0);
     last.write().unwrap();
@@ -221,35 +325,55 @@ fn reads(s: &Seat) {
     }
 }
 
-const SCHEDULES: usize = 150;
+const SCHEDULES: usize = 100;
 
 #[test]
 fn readers_and_writers_exclude_each_other() {
-    shuttle::check_random(|| scene(reads, u64::MAX, [writes, reads], u32::MAX), 4 * SCHEDULES);
-    shuttle::check_random(|| scene(writes, u64::MAX, [writes, reads], u32::MAX), 4 * SCHEDULES);
-    shuttle::check_pct(|| scene(writes, u64::MAX, [writes, reads], u32::MAX), 4 * SCHEDULES, 3);
+    for mode in MODES {
+        shuttle::check_random(move || scene(mode, reads, u64::MAX, [writes, reads], u32::MAX), 4 * SCHEDULES);
+        shuttle::check_random(
+            move || scene(mode, writes, u64::MAX, [writes, reads], u32::MAX),
+            4 * SCHEDULES,
+        );
+        shuttle::check_pct(
+            move || scene(mode, writes, u64::MAX, [writes, reads], u32::MAX),
+            4 * SCHEDULES,
+            3,
+        );
+    }
+}
+
+#[test]
+#[should_panic(expected = "is in")]
+fn the_model_notices_an_asymmetric_writer_without_its_barrier() {
+    let mode = Mode::WithoutBarrier;
+    shuttle::check_random(move || scene(mode, reads, u64::MAX, [writes, reads], u32::MAX), 100 * SCHEDULES);
 }
 
 #[test]
 fn a_reader_that_dies_at_any_operation_lets_the_others_go_on() {
-    for left in 0..24 {
-        shuttle::check_random(move || scene(reads, left, [writes, reads], u32::MAX), SCHEDULES);
+    for (mode, left) in MODES.into_iter().flat_map(|m| (0..26).map(move |l| (m, l))) {
+        shuttle::check_random(move || scene(mode, reads, left, [writes, reads], u32::MAX), SCHEDULES);
     }
 }
 
 #[test]
 fn a_writer_that_dies_at_any_operation_lets_the_others_go_on() {
-    for left in 0..32 {
-        shuttle::check_random(move || scene(writes, left, [writes, reads], u32::MAX), SCHEDULES);
+    for (mode, left) in MODES.into_iter().flat_map(|m| (0..36).map(move |l| (m, l))) {
+        shuttle::check_random(move || scene(mode, writes, left, [writes, reads], u32::MAX), SCHEDULES);
     }
 }
 
 #[test]
 fn a_writer_that_gives_up_leaves_readers_guarded() {
-    for patience in 0..4 {
-        shuttle::check_random(move || scene(reads, u64::MAX, [writes, writes], patience), SCHEDULES);
+    for (mode, patience) in MODES.into_iter().flat_map(|m| (0..4).map(move |p| (m, p))) {
+        shuttle::check_random(move || scene(mode, reads, u64::MAX, [writes, writes], patience), SCHEDULES);
         // Long delays of one thread, as PCT makes them: a reader stays in while one writer gives up and the next comes.
-        shuttle::check_pct(move || scene(reads, u64::MAX, [writes, writes], patience), 6 * SCHEDULES, 4);
-        shuttle::check_random(move || scene(reads, 9, [reads, writes], patience), SCHEDULES);
+        shuttle::check_pct(
+            move || scene(mode, reads, u64::MAX, [writes, writes], patience),
+            6 * SCHEDULES,
+            4,
+        );
+        shuttle::check_random(move || scene(mode, reads, 9, [reads, writes], patience), SCHEDULES);
     }
 }

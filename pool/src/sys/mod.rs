@@ -4,6 +4,7 @@ pub(crate) mod file;
 pub mod futex;
 pub(crate) mod liveness;
 pub(crate) mod map;
+pub(crate) mod membarrier;
 pub(crate) mod ofd;
 
 /// Lets another thread run.
