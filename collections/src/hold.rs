@@ -60,6 +60,7 @@ type Slow = Result<How, Box<Error>>;
 
 #[cold]
 #[inline(never)]
+#[expect(clippy::boxed_local, reason = "unboxed out of line: the fast paths shall not move an error")]
 fn unboxed(e: Box<Error>) -> Error {
     *e
 }
