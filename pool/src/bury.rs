@@ -72,9 +72,8 @@ impl Inner {
 
     /// Buries every dead process; returns how many. One system call for each live one.
     pub fn bury_dead(&self) -> usize {
-        let Ok(Some(fd)) = self.backing.reopen() else { return 0 };
         let live = (0..self.record_count()).filter(|r| self.record_state(*r) & LIVE != 0);
-        live.filter(|r| ofd::is_free(fd.as_fd(), *r).unwrap_or(false) && self.bury_record(*r)).count()
+        live.filter(|r| self.bury_record(*r)).count()
     }
 
     /// Buries the process of `record` if it is dead.
@@ -89,13 +88,19 @@ impl Inner {
 
     /// The proof of death: the record's byte, through a descriptor opened afresh (one's own byte, and those that siblings are burying, are refused).
     fn take_byte(&self, record: u32) -> Option<(OwnedFd, NoFork)> {
-        if self.record_state(record) & LIVE == 0 || self.process.is_own(record) {
+        if self.record_state(record) & LIVE == 0 || self.process.is_own(record) || !self.may_be_free(record) {
             return None;
         }
         let no_fork = crate::fork::no_fork();
         let fd = self.backing.reopen().ok()??;
         (ofd::try_lock(fd.as_fd(), record).ok()? && self.record_state(record) & LIVE != 0)
             .then_some((fd, no_fork))
+    }
+
+    /// One system call, where opening the file afresh takes many, and leaves entries in `/proc` that the kernel must forget when this process dies.
+    /// Only a hint: the descriptor may have been closed behind our back and be another file now, which `reopen` finds out.
+    fn may_be_free(&self, record: u32) -> bool {
+        self.backing.fd().is_some_and(|fd| ofd::is_free(fd, record).unwrap_or(true))
     }
 
     /// Settles the heap words that a dead seat left (pass 1 for all seats of its process), for those who wait for such a word, buriers too:
