@@ -1,5 +1,6 @@
 //! aquifer beside its peers and beside private memory, in one run: see `README.md`.
 
+mod count;
 mod keys;
 mod machine;
 mod measure;
@@ -7,6 +8,7 @@ mod memory;
 mod ours;
 mod partner;
 mod peers;
+mod plot;
 mod report;
 mod row;
 mod rows;
@@ -34,12 +36,25 @@ struct Arguments {
     /// Measure memory, in a process that has done nothing else.
     #[arg(long, hide = true)]
     memory: Option<memory::Job>,
+    /// Do an operation a number of times, to be counted.
+    #[arg(long, hide = true, num_args = 3, value_names = ["NUMBER", "SIDE", "TIMES"])]
+    count: Option<Vec<String>>,
+    /// Print what operations there are to count.
+    #[arg(long, hide = true)]
+    count_list: bool,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     if let Some(job) = arguments.memory {
         println!("{}", memory::measure(job)?);
+        return Ok(());
+    }
+    if let Some([number, side, times]) = arguments.count.as_deref() {
+        return count::run(number.parse()?, side == "ours", times.parse()?);
+    }
+    if arguments.count_list {
+        count::OPERATIONS.iter().for_each(|o| println!("{};{}", o.name, o.beside));
         return Ok(());
     }
     let mut rows = rows::all();

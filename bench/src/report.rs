@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::measure::{Effort, Outcome, Verdict};
+use crate::plot;
 use crate::row::{Target, Unit};
 use serde_json::{Value, json};
 use std::fs;
@@ -47,6 +48,7 @@ impl Report {
         if whole {
             let root = Path::new(env!("CARGO_MANIFEST_DIR"));
             fs::write(root.join("results.json"), serde_json::to_string_pretty(&self.json())? + "\n")?;
+            plot::draw(&self.outcomes, &root.join("../docs/bench"))?;
         }
         if failed > 0 { Err(format!("{failed} rows could not be run").into()) } else { Ok(()) }
     }

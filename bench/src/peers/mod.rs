@@ -5,5 +5,6 @@ pub mod boost;
 pub mod hash;
 pub mod lmdb;
 pub mod mapping;
+pub mod pages;
 pub mod pthread;
 pub mod redis;

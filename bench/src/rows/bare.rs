@@ -27,6 +27,11 @@ impl Table {
     }
 
     #[inline(always)]
+    fn look(&self, key: u64) -> u64 {
+        u64::from(self.control[self.place(key)])
+    }
+
+    #[inline(always)]
     fn get(&self, key: u64) -> u64 {
         let i = self.place(key);
         if self.control[i] == 1 { self.slots[i].1 } else { 0 }
@@ -39,15 +44,27 @@ impl Table {
     }
 }
 
-/// Looks at, or writes to, the place where a key of `asked` would stand in a table of `n`.
-pub fn bare_table(n: u64, asked: Range<u64>, write: bool) -> Side {
+/// What is done to the place where a key would stand.
+#[derive(Debug, Clone, Copy)]
+pub enum Touch {
+    /// Its byte is read.
+    Look,
+    /// Byte and slot are read.
+    Get,
+    /// The byte is read, the slot written.
+    Put,
+}
+
+/// Touches the places of keys of `asked` in a table of `n`.
+pub fn bare_table(n: u64, asked: Range<u64>, touch: Touch) -> Side {
     let (mut table, questions) = (Table::new(n), queries(asked));
     let rounds = LOOKUPS.div_ceil(questions.len());
     Box::new(move || {
         let all = (0..rounds).flat_map(|_| questions.iter());
-        Ok(timed(rounds * questions.len(), || match write {
-            false => all.fold(0u64, |sum, key| sum.wrapping_add(table.get(*key))),
-            true => all.fold(0u64, |sum, key| sum.wrapping_add(table.put(*key))),
+        Ok(timed(rounds * questions.len(), || match touch {
+            Touch::Look => all.fold(0u64, |sum, key| sum.wrapping_add(table.look(*key))),
+            Touch::Get => all.fold(0u64, |sum, key| sum.wrapping_add(table.get(*key))),
+            Touch::Put => all.fold(0u64, |sum, key| sum.wrapping_add(table.put(*key))),
         }))
     })
 }

@@ -1,6 +1,6 @@
 //! Everything that Boost.Interprocess has, too: both in shared memory; its segment has a fixed size, and nothing survives a kill.
 
-use super::bare::bare_table;
+use super::bare::{Touch, bare_table};
 use super::{heap, map, short, strings, vec};
 use crate::keys::{Texts, queries};
 use crate::measure::{timed, tried};
@@ -72,13 +72,14 @@ fn hits(n: u64) -> Result<Trial> {
     let questions = queries(0..n);
     let theirs = ask(filled(n)?, questions.clone(), Segment::get);
     let ours = map::ours_under_one_guard(map::ours_of(n)?, questions);
-    Ok(Trial::new(ours, theirs).limit(bare_table(n, 0..n, false)))
+    Ok(Trial::new(ours, theirs).limit(bare_table(n, 0..n, Touch::Get)))
 }
 
 fn misses(n: u64) -> Result<Trial> {
     let questions = queries(n..2 * n);
     let theirs = ask(filled(n)?, questions.clone(), Segment::get);
-    Ok(Trial::new(map::ours_under_one_guard(map::ours_of(n)?, questions), theirs))
+    let ours = map::ours_under_one_guard(map::ours_of(n)?, questions);
+    Ok(Trial::new(ours, theirs).limit(bare_table(n, n..2 * n, Touch::Look)))
 }
 
 fn inserts(n: u64, room: u64) -> Result<Trial> {
@@ -93,7 +94,7 @@ fn overwrites(n: u64) -> Result<Trial> {
     let questions = queries(0..n);
     let theirs = ask(filled(n)?, questions.clone(), Segment::overwrite);
     let ours = map::ours_overwriting(map::ours_of(n)?, questions);
-    Ok(Trial::new(ours, theirs).limit(bare_table(n, 0..n, true)))
+    Ok(Trial::new(ours, theirs).limit(bare_table(n, 0..n, Touch::Put)))
 }
 
 fn removals(n: u64) -> Result<Trial> {

@@ -3,7 +3,7 @@
 use super::map::{self, Ours};
 use crate::keys::queries;
 use crate::machine::Cores;
-use crate::measure::timed;
+use crate::measure::awaited;
 use crate::partner::{Partner, Turn, in_child};
 use crate::peers::lmdb::{self, Lmdb};
 use crate::peers::mapping::{Mapping, TempFile};
@@ -43,26 +43,28 @@ fn growths() -> Result<Trial> {
     let ours = move || {
         let pool = Pool::options().growth(MIB as u64, MIB as u64).memfd()?;
         pool.alloc(Layout::new::<u64>())?;
-        let start = Instant::now();
-        for _ in 0..STEPS {
-            let block = pool.alloc(layout)?;
-            let at = pool.resolve_handle(block)?;
-            (0..MIB).step_by(PAGE).for_each(|offset| {
-                // SAFETY: within a block of 1 MiB that nobody else has.
-                unsafe { at.add(offset).write(1) }
-            });
-        }
-        Ok(start.elapsed().as_nanos() as f64 / STEPS as f64)
+        awaited(STEPS, || {
+            for _ in 0..STEPS {
+                let block = pool.alloc(layout)?;
+                let at = pool.resolve_handle(block)?;
+                (0..MIB).step_by(PAGE).for_each(|offset| {
+                    // SAFETY: within a block of 1 MiB that nobody else has.
+                    unsafe { at.add(offset).write(1) }
+                });
+            }
+            Ok::<(), aquifer::Error>(())
+        })
     };
     let by_mapping = |reserve: bool| {
         move || {
             let mut mapping = Mapping::new(TempFile::new()?, MIB)?;
-            let start = Instant::now();
-            for step in 1..=STEPS {
-                mapping.grow(MIB, reserve)?;
-                mapping.bytes()[step * MIB..].iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
-            }
-            Ok(start.elapsed().as_nanos() as f64 / STEPS as f64)
+            awaited(STEPS, || {
+                for step in 1..=STEPS {
+                    mapping.grow(MIB, reserve)?;
+                    mapping.bytes()[step * MIB..].iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+                }
+                Result::Ok(())
+            })
         }
     };
     Ok(Trial::new(ours, by_mapping(false)).limit(by_mapping(true)))
@@ -166,37 +168,31 @@ fn openings() -> Result<Trial> {
     let path = name.path();
     let ours = move || {
         let _ = &holder;
-        let start = Instant::now();
-        for key in keys(0..OPENINGS as u64) {
-            let map: Ours = Pool::open(name.name())?.named("map")?;
-            if map.read()?.get(&key).is_none() {
-                return Err("a key is missing".into());
-            }
-        }
-        Ok(start.elapsed().as_nanos() as f64 / OPENINGS as f64)
+        awaited(OPENINGS, || {
+            keys(0..OPENINGS as u64).try_for_each(|key| {
+                let map: Ours = Pool::open(name.name())?.named("map")?;
+                map.read()?.get(&key).map_or(Err("a key is missing".into()), |_| Result::Ok(()))
+            })
+        })
     };
     let theirs = move || {
-        let start = Instant::now();
-        for key in keys(0..OPENINGS as u64) {
-            let lmdb = Lmdb::open(&folder.path())?;
-            if lmdb.get(key)?.is_none() {
-                return Err("a key is missing".into());
-            }
-            lmdb.close();
-        }
-        Ok(start.elapsed().as_nanos() as f64 / OPENINGS as f64)
+        awaited(OPENINGS, || {
+            keys(0..OPENINGS as u64).try_for_each(|key| {
+                let lmdb = Lmdb::open(&folder.path())?;
+                lmdb.get(key)?.ok_or("a key is missing")?;
+                lmdb.close();
+                Result::Ok(())
+            })
+        })
     };
     let limit = move || {
-        let mut failed = None;
-        let ns = timed(OPENINGS, || {
-            for _ in 0..OPENINGS {
-                match TempFile::open(&path).and_then(|file| Mapping::new(file, GIB as usize)) {
-                    Ok(mut mapping) => drop(black_box(mapping.bytes()[PAGE])),
-                    Err(e) => failed = Some(e),
-                }
-            }
-        });
-        failed.map_or(Ok(ns), Err)
+        awaited(OPENINGS, || {
+            (0..OPENINGS).try_for_each(|_| {
+                let mut mapping = Mapping::new(TempFile::open(&path)?, GIB as usize)?;
+                black_box(mapping.bytes()[PAGE]);
+                Result::Ok(())
+            })
+        })
     };
     Ok(Trial::new(ours, theirs).limit(limit))
 }

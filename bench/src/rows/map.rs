@@ -1,6 +1,6 @@
 //! Maps of `u64` to `u64` beside hashbrown with the same hash.
 
-use super::bare::bare_table;
+use super::bare::{Touch, bare_table};
 use super::short;
 use crate::keys::{keys, queries};
 use crate::measure::{timed, tried};
@@ -108,7 +108,7 @@ fn ours_under_a_guard_each(map: Ours, questions: Rc<[u64]>) -> Side {
 
 fn locked_gets(n: u64) -> Result<Trial> {
     let theirs = parking_lot::RwLock::new(theirs_of(n));
-    Ok(beside_locked(n, move |k| theirs.read().get(&k).copied())?.limit(bare_table(n, 0..n, false)))
+    Ok(beside_locked(n, move |k| theirs.read().get(&k).copied())?.limit(bare_table(n, 0..n, Touch::Get)))
 }
 
 fn beside(n: u64, mut get: impl FnMut(u64) -> Option<u64> + 'static) -> Result<Trial> {

@@ -4,10 +4,11 @@ mod bare;
 mod boost;
 mod growth;
 pub mod heap;
+mod huge;
 mod locks;
-mod map;
+pub mod map;
 mod service;
-mod strings;
+pub mod strings;
 mod vec;
 
 use crate::row::Row;
@@ -16,6 +17,7 @@ use crate::row::Row;
 pub fn all() -> Vec<Row> {
     [
         map::rows(),
+        huge::rows(),
         strings::rows(),
         vec::rows(),
         heap::rows(),

@@ -1,9 +1,9 @@
 //! Data that another process made, with a lock for each operation, beside LMDB and Redis.
 
-use super::bare::bare_table;
+use super::bare::{Touch, bare_table};
 use super::map::{LOOKUPS, Ours, ask};
 use crate::keys::{keys, queries};
-use crate::measure::tried;
+use crate::measure::{awaited, tried};
 use crate::partner::in_child;
 use crate::peers::lmdb::{self, Lmdb};
 use crate::peers::redis::Server;
@@ -95,7 +95,7 @@ fn beside_lmdb(n: u64, put: bool) -> Result<Trial> {
             })
         })
     };
-    Ok(Trial::new(ours, theirs).limit(bare_table(n, 0..n, put)))
+    Ok(Trial::new(ours, theirs).limit(bare_table(n, 0..n, if put { Touch::Put } else { Touch::Get })))
 }
 
 fn command(key: u64, put: bool) -> redis::Cmd {
@@ -116,7 +116,7 @@ fn beside_one_client(put: bool) -> Result<Trial> {
     let commands: Vec<redis::Cmd> = questions.iter().take(2000).map(|k| command(*k, put)).collect();
     let theirs = move || {
         let _ = &server;
-        tried(commands.len(), || commands.iter().try_for_each(|c| c.query(&mut client).map(discard)))
+        awaited(commands.len(), || commands.iter().try_for_each(|c| c.query(&mut client).map(discard)))
     };
     Ok(Trial::new(ours, theirs))
 }
@@ -141,7 +141,7 @@ fn beside_many_clients(put: bool) -> Result<Trial> {
         .collect();
     let theirs = move || {
         let _ = &server;
-        tried(pipelines.len() * PIPELINE, || {
+        awaited(pipelines.len() * PIPELINE, || {
             for round in pipelines.chunks(CLIENTS) {
                 for (client, commands) in clients.iter_mut().zip(round) {
                     client.send_packed_command(commands)?;

@@ -35,6 +35,12 @@ pub fn ours_of(texts: &Texts) -> Result<Ours> {
     Ok(map)
 }
 
+pub fn theirs_of(texts: &Texts) -> HashMap<String, u64, SameHash> {
+    let mut map = HashMap::with_capacity_and_hasher(texts.len(), SameHash::default());
+    map.extend(texts.iter().map(String::from).zip(0u64..));
+    map
+}
+
 /// Asks the questions, over and over until there are enough, and times each.
 fn ask(questions: &Texts, mut get: impl FnMut(&str) -> Option<u64>) -> f64 {
     let rounds = LOOKUPS.div_ceil(questions.len());
@@ -58,9 +64,7 @@ pub fn ours_asked(map: Ours, questions: Rc<Texts>) -> Side {
 
 fn gets(n: u64, length: usize) -> Result<Trial> {
     let (all, questions) = (Texts::all(n, length), Texts::queries(n, length));
-    let mut theirs: HashMap<String, u64, SameHash> =
-        HashMap::with_capacity_and_hasher(n as usize, SameHash::default());
-    theirs.extend(all.iter().map(String::from).zip(0u64..));
+    let theirs = theirs_of(&all);
     let ours = ours_asked(ours_of(&all)?, questions.clone());
     Ok(Trial::new(ours, move || Ok(ask(&questions, |k| theirs.get(k).copied()))))
 }
