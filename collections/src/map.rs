@@ -155,7 +155,7 @@ impl<K: Key, V: Relocatable> Place<ShMap<K, V>> {
 
     /// Keys with mutable access to their values, in no order.
     pub fn iter_mut(&mut self) -> IterMut<'_, K, V> {
-        IterMut(self.raw().iter_mut())
+        IterMut(raw::IterMut::of(self.raw()))
     }
 
     /// Mutable access to all values, in no order.
@@ -224,6 +224,11 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.0.left(), Some(self.0.left()))
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, f: F) -> B {
+        self.0.fold(init, f)
     }
 }
 

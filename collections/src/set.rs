@@ -187,6 +187,11 @@ impl<'a, K> Iterator for Iter<'a, K> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.0.size_hint()
     }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
+        self.0.fold(init, |folded, (key, ())| f(folded, key))
+    }
 }
 
 impl<K> ExactSizeIterator for Iter<'_, K> {}

@@ -88,6 +88,7 @@ impl Inner {
     }
 
     /// Offset of an address in any of this pool's windows.
+    #[inline]
     pub fn offset_of(&self, address: *const u8) -> Option<u64> {
         let g = granule(address as usize);
         if !std::ptr::eq(g.pool.load(Ordering::Relaxed), self) {

@@ -11,7 +11,6 @@ use crate::key::Key;
 use crate::relocatable::{Emplace, Relocatable};
 use aquifer_pool::log::LogCx;
 use aquifer_pool::{Error, Result};
-use std::sync::atomic::AtomicU64;
 
 /// Builds a map's header from pairs. Of equal keys the last one's value counts.
 ///
@@ -114,11 +113,7 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
 
     fn finish(self) -> Header {
         let counts = Counts { items: self.items, growth_left: self.left };
-        Header {
-            table: AtomicU64::new(self.offset),
-            mask: AtomicU64::new(self.table.map_or(0, |t| t.mask as u64)),
-            counts: AtomicU64::new(counts.packed()),
-        }
+        Header { table: self.offset, mask: self.table.map_or(0, |t| t.mask as u64), counts: counts.packed() }
     }
 }
 

@@ -8,11 +8,13 @@
 //! with fewer than 16 slots they repeat them more than once; every group then sees every slot.
 
 use super::group::{Bits, DELETED, EMPTY, Group, WIDTH};
-use super::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::ptr::{self, Reach};
+use crate::hash::Seed;
 
 /// Slots of the smallest table.
 pub(crate) const FEWEST: usize = 4;
+/// Slots of the largest: counts have 32 bits.
+const MOST: usize = 1 << 31;
 
 /// One key and its value.
 #[repr(C)]
@@ -25,12 +27,14 @@ pub(crate) struct Slot<K, V> {
 ///
 /// Invariant: `table` is 0, and so are the others; or a block of `bytes(mask + 1)` bytes with `mask + 1` a power of two, of whose slots
 /// `items` are full, and at most `room(mask + 1) - growth_left` are full or [`DELETED`].
+///
+/// Plain words, so that the compiler may keep them in registers: nobody changes them while somebody may read them.
 #[repr(C)]
 pub(crate) struct Header {
-    pub(crate) table: AtomicU64,
-    pub(crate) mask: AtomicU64,
+    pub(crate) table: u64,
+    pub(crate) mask: u64,
     /// Items in the low half, growth left in the high one: they change together, by one store.
-    pub(crate) counts: AtomicU64,
+    pub(crate) counts: u64,
 }
 
 const _: () = assert!(size_of::<Header>() == 24);
@@ -43,6 +47,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    #[inline(always)]
     pub(crate) fn packed(self) -> u64 {
         self.items as u64 | (self.growth_left as u64) << 32
     }
@@ -50,37 +55,47 @@ impl Counts {
 
 impl Header {
     pub(crate) fn new() -> Header {
-        Header { table: AtomicU64::new(0), mask: AtomicU64::new(0), counts: AtomicU64::new(0) }
+        Header { table: 0, mask: 0, counts: 0 }
     }
 
     #[inline(always)]
     pub(crate) fn counts(&self) -> Counts {
-        let c = self.counts.load(Ordering::Relaxed);
-        Counts { items: c as u32, growth_left: (c >> 32) as u32 }
+        Counts { items: self.counts as u32, growth_left: (self.counts >> 32) as u32 }
     }
 
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.counts.load(Ordering::Relaxed) as u32 as usize
+        self.counts as u32 as usize
     }
 
     /// The table; panics if the header speaks of bytes outside of the pool.
     #[inline(always)]
     pub(crate) fn table<K, V>(&self) -> Option<Table<K, V>> {
+        Some(self.table_and_seed()?.0)
+    }
+
+    /// The table, and the seed of its hashes. A header that is not in a pool has none, or panics.
+    #[inline(always)]
+    pub(crate) fn table_and_seed<K, V>(&self) -> Option<(Table<K, V>, Seed)> {
+        let reach = Reach::of(self);
         let (offset, bytes) = self.extent::<K, V>()?;
-        Some(Table::at(ptr::resolve(self, offset, bytes), self.mask.load(Ordering::Relaxed) as usize))
+        let start = reach.resolve(offset, bytes);
+        Some((Table::at(start, self.mask as usize), reach.seed()))
     }
 
     /// Offset and length of the table's block.
     #[inline(always)]
     pub(crate) fn extent<K, V>(&self) -> Option<(u64, u64)> {
-        let offset = self.table.load(Ordering::Relaxed);
-        if offset == 0 {
+        if self.table == 0 {
             return None;
         }
-        let buckets = (self.mask.load(Ordering::Relaxed) as usize).wrapping_add(1);
-        let Some(bytes) = bytes::<K, V>(buckets) else { ptr::damaged("a table is larger than any pool") };
-        Some((offset, bytes as u64))
+        if self.mask >= MOST as u64 {
+            ptr::damaged("a table has more slots than any can have");
+        }
+        let Some(bytes) = bytes::<K, V>(self.mask as usize + 1) else {
+            ptr::damaged("a table is larger than any pool")
+        };
+        Some((self.table, bytes as u64))
     }
 }
 
@@ -98,9 +113,8 @@ pub(crate) fn buckets_for(items: usize) -> Option<usize> {
     if items < 8 {
         return Some(if items <= room(8) { 8 } else { 16 });
     }
-    // Counts have 32 bits.
     let buckets = (items.checked_mul(8)? / 7 + 1).checked_next_power_of_two()?;
-    (buckets <= 1 << 31).then_some(buckets)
+    (buckets <= MOST).then_some(buckets)
 }
 
 /// Where the control bytes begin.
@@ -140,6 +154,14 @@ impl<K, V> Copy for Table<K, V> {}
 #[inline(always)]
 pub(crate) fn fingerprint(hash: u64) -> u8 {
     (hash >> 57) as u8
+}
+
+/// Where an entry is, or would be.
+pub(crate) enum Slotted {
+    /// There.
+    Full(usize),
+    /// It has none; this one is free.
+    Free(usize),
 }
 
 /// A probe: groups at triangular distances, so that each is visited once.
@@ -220,6 +242,27 @@ impl<K, V> Table<K, V> {
         }
     }
 
+    /// The slot whose key is meant by `is`, or else the first one without an entry on the way of this hash: one probe for both.
+    #[inline(always)]
+    pub(crate) fn find_or_free(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Slotted {
+        let mut probe = Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask };
+        let mut free = None;
+        loop {
+            let group = self.group(probe.at);
+            for bit in group.equal(fingerprint(hash)) {
+                let index = (probe.at + bit) & self.mask;
+                // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
+                if is(unsafe { &(*self.slot(index)).key }) {
+                    return Slotted::Full(index);
+                }
+            }
+            free = free.or_else(|| Some((probe.at + group.free().first()?) & self.mask));
+            if group.empty().any() || probe.step().is_none() {
+                return free.map_or_else(|| ptr::damaged("a table is full"), Slotted::Free);
+            }
+        }
+    }
+
     /// The first slot without an entry on the way of this hash.
     #[inline]
     pub(crate) fn find_free(self, hash: u64) -> Option<usize> {
@@ -238,15 +281,26 @@ impl<K, V> Table<K, V> {
         unsafe { *self.control.add(index & self.mask) }
     }
 
-    /// Distances from the start of the block of the control bytes that [`set_control`](Self::set_control) changes.
+    /// Distance of a slot's control byte from the start of the block.
     #[inline(always)]
-    pub(crate) fn control_offsets(self, index: usize, mut each: impl FnMut(u64)) {
-        let control = self.control.addr() - self.entries.addr();
-        let mut at = index & self.mask;
-        while at < self.buckets() + WIDTH {
-            each((control + at) as u64);
-            at += self.buckets();
+    pub(crate) fn control_at(self, index: usize) -> u64 {
+        (self.control.addr() - self.entries.addr() + (index & self.mask)) as u64
+    }
+
+    /// Distances from the start of the block of the control bytes that repeat a slot's.
+    #[inline(always)]
+    pub(crate) fn repeats(self, index: usize, mut each: impl FnMut(u64)) {
+        let first = self.control_at(index);
+        let mut more = self.buckets();
+        while (index & self.mask) + more < self.buckets() + WIDTH {
+            each(first + more as u64);
+            more += self.buckets();
         }
+    }
+
+    /// The control bytes, without those that repeat them.
+    pub(crate) fn controls(self) -> std::ops::Range<*const u8> {
+        self.control.cast_const()..self.control.cast_const().wrapping_add(self.buckets())
     }
 
     /// Stores a control byte and what repeats it.
