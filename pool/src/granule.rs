@@ -4,7 +4,7 @@
 //! `limit` (Acquire) before `base`, so a limit is never larger than what the base loaded after it can reach.
 
 use crate::raw::Inner;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// log2 of a granule: the address range that at most one window lies in, at its start.
 #[cfg(not(miri))]
@@ -96,7 +96,6 @@ impl Granule {
         }
         #[cfg(not(all(target_arch = "x86_64", not(miri))))]
         {
-            use std::sync::atomic::Ordering;
             let limit = self.limit.load(Ordering::Acquire);
             (limit, self.base.load(Ordering::Relaxed))
         }

@@ -13,6 +13,7 @@
 
 mod chunk;
 mod op;
+mod pair;
 mod record;
 mod recover;
 mod taken;
@@ -293,14 +294,6 @@ impl LogCx {
         let offset = self.offset_of_word(at);
         let value = at.load(Ordering::Relaxed);
         self.push(RecordView { kind: Kind::Old, size: 8, aux: 0, offset, value });
-    }
-
-    /// Saves one aligned word, and a byte somewhere else, by one record.
-    #[inline(always)]
-    pub fn save_word_and_byte(&self, at: &AtomicU64, byte_offset: u64, byte: u8) {
-        let offset = self.offset_of_word(at);
-        let value = at.load(Ordering::Relaxed);
-        self.push(RecordView { kind: Kind::OldPair, size: byte, aux: byte_offset, offset, value });
     }
 
     #[inline(always)]

@@ -106,6 +106,12 @@ impl Granule {
         (offset < self.len.load(Ordering::Relaxed)).then_some(offset as u64)
     }
 
+    /// Offset of an address that lies in this granule's window.
+    #[inline(always)]
+    pub fn distance(&self, address: usize) -> u64 {
+        address.wrapping_sub(self.start.load(Ordering::Relaxed)) as u64
+    }
+
     /// The pool with a window in this granule.
     ///
     /// # Safety

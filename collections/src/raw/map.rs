@@ -33,7 +33,7 @@ use aquifer_pool::log::{LogCx, Op};
 use aquifer_pool::{Error, Result};
 use std::borrow::Borrow;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// A map that may be changed: its header, and the log that the changes go to.
@@ -63,7 +63,7 @@ pub(crate) struct Full<'a, K, V> {
 /// A word of a map's header.
 #[derive(Clone, Copy)]
 enum Word {
-    Table,
+    Control,
     Mask,
     Counts,
 }
@@ -101,11 +101,16 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         // SAFETY: three words that are ours (invariant).
         unsafe {
             AtomicU64::from_ptr(match word {
-                Word::Table => &raw mut (*self.header).table,
+                Word::Control => &raw mut (*self.header).control,
                 Word::Mask => &raw mut (*self.header).mask,
                 Word::Counts => &raw mut (*self.header).counts,
             })
         }
+    }
+
+    #[inline(always)]
+    fn offset_of_counts(&self) -> u64 {
+        ptr::offset_of_container(self.header.addr()) + offset_of!(Header, counts) as u64
     }
 
     /// Saves a word and changes it, within the open operation.
@@ -116,13 +121,49 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// Changes a control byte and the counts, within the open operation.
     #[inline]
     fn mark(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
-        let (block, old, word) = (self.header().table, table.control(index), self.word(Word::Counts));
-        table.repeats(index, |at| mem::save_byte(self.log, block.wrapping_add(at), old));
-        self.log.save_word_and_byte(word, block.wrapping_add(table.control_at(index)), old);
+        let (control, old, word) = (self.header().control, table.control(index), self.word(Word::Counts));
+        for repeat in table.repeats(index) {
+            mem::save_byte(self.log, control.wrapping_add(repeat as u64), old);
+        }
+        self.log.save_pair(
+            word,
+            self.offset_of_counts(),
+            control.wrapping_add((index & table.mask) as u64),
+            old,
+        );
         // The entry before the byte that says it is there.
         compiler_fence(Ordering::SeqCst);
         table.set_control(index, byte);
         word.store(counts.packed(), Ordering::Relaxed);
+    }
+
+    /// The same as an operation of its own, on an idle log.
+    #[inline(always)]
+    fn mark_alone(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
+        if table.is_repeated(index) {
+            return self.mark_repeated(table, index, byte, counts);
+        }
+        let (control, old, word) = (self.header().control, table.control(index), self.word(Word::Counts));
+        let byte_offset = control.wrapping_add((index & table.mask) as u64);
+        self.log.change_pair(word, self.offset_of_counts(), byte_offset, old, || {
+            table.set_one_control(index, byte);
+            word.store(counts.packed(), Ordering::Relaxed);
+        });
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn mark_repeated(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
+        let op = self.log.begin();
+        self.mark(table, index, byte, counts);
+        // Dead before this: the entry is not in, or not out. After: it is.
+        op.commit();
+    }
+
+    /// Whether entries own nothing, and the log is idle: changes need neither be undone with others nor free anything.
+    #[inline(always)]
+    fn is_simple(&self) -> bool {
+        is_plain::<K>() && is_plain::<V>() && self.log.is_idle()
     }
 
     /// Before entries are moved or dropped: see [`release_locks_in`].
@@ -132,8 +173,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             return; // no locks
         }
         release_locks_in(self.log, || {
-            let Header { table, mask, .. } = *self.header();
-            (table, (mask as usize).saturating_add(1).saturating_mul(size_of::<Slot<K, V>>()))
+            self.header().extent::<K, V>().map_or((0, 0), |(block, _, entries)| (block, entries as usize))
         });
     }
 }

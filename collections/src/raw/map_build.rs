@@ -93,9 +93,9 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
     fn grow(&mut self, least: usize) -> Result<Table<K, V>> {
         let too_large = || Error::TooLarge(least, size_of::<Slot<K, V>>());
         let buckets = table::buckets_for(least).ok_or_else(too_large)?;
-        let bytes = table::bytes::<K, V>(buckets).ok_or_else(too_large)?;
+        let (bytes, entries) = table::bytes::<K, V>(buckets);
         let (offset, start) = mem::block(self.log, bytes, table::align::<K, V>())?;
-        let new = Table::at(start, buckets - 1);
+        let new = Table::at(start.wrapping_add(entries), buckets - 1);
         new.wipe();
         for slot in Slots::of(self.table, self.items as usize) {
             // SAFETY: a full slot of the table so far.
@@ -113,7 +113,14 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
 
     fn finish(self) -> Header {
         let counts = Counts { items: self.items, growth_left: self.left };
-        Header { table: self.offset, mask: self.table.map_or(0, |t| t.mask as u64), counts: counts.packed() }
+        match self.table {
+            None => Header::new(),
+            Some(table) => Header {
+                control: self.offset + table::bytes::<K, V>(table.buckets()).1 as u64,
+                mask: table.mask as u64,
+                counts: counts.packed(),
+            },
+        }
     }
 }
 

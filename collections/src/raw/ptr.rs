@@ -41,6 +41,16 @@ impl Reach {
         self.base.wrapping_add(offset as usize)
     }
 
+    /// Address of `offset`, with `below` bytes before it and `above` bytes from it on. Panics when they are outside of the pool.
+    #[inline(always)]
+    pub(crate) fn resolve_around(self, offset: u64, below: u64, above: u64) -> *mut u8 {
+        let end = offset.wrapping_add(above);
+        if end > self.limit || end < above || offset < below {
+            self.beyond(offset.saturating_sub(below), below.saturating_add(above));
+        }
+        self.base.wrapping_add(offset as usize)
+    }
+
     /// Seed of the keyed hash. Panics where no pool lies.
     #[inline(always)]
     pub(crate) fn seed(self) -> Seed {
@@ -48,6 +58,13 @@ impl Reach {
             stray();
         }
         // SAFETY: every window begins with the header, which opening has checked; the seed never changes after the pool was made.
+        unsafe { (*self.base.cast::<Header>()).hash_seed }
+    }
+
+    /// Seed of the keyed hash, after a resolve.
+    #[inline(always)]
+    pub(crate) fn seed_of_resolved(self) -> Seed {
+        // SAFETY: what was resolved is less than a limit, which is 0 where no pool lies; the rest as in `seed`.
         unsafe { (*self.base.cast::<Header>()).hash_seed }
     }
 
@@ -67,6 +84,12 @@ impl Reach {
 #[inline(always)]
 pub(crate) fn resolve<C>(container: &C, offset: u64, len: u64) -> *mut u8 {
     Reach::of(container).resolve(offset, len)
+}
+
+/// Offset of a container that lies in a pool, by its address.
+#[inline(always)]
+pub(crate) fn offset_of_container(address: usize) -> u64 {
+    granule(address).distance(address)
 }
 
 /// Seed of the keyed hash of the pool at an address.

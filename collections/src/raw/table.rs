@@ -1,8 +1,10 @@
 //! The block of a hash table as addresses, and the one probe loop.
 //!
 //! ```text
-//! block:  entry 0 | entry 1 | .. | entry buckets-1 | pad to 16 | control bytes: buckets + 16
+//! block:  0..15 bytes | entry buckets-1 | .. | entry 1 | entry 0 | control bytes: buckets + 16
 //! ```
+//!
+//! A header refers to the control bytes: all else is found from there. The bytes in front make their offset a multiple of 16.
 //!
 //! The last 16 control bytes repeat those before them, so that a group may begin at any slot: byte `buckets + i` equals byte `i`. In tables
 //! with fewer than 16 slots they repeat them more than once; every group then sees every slot.
@@ -10,6 +12,7 @@
 use super::group::{Bits, DELETED, EMPTY, Group, WIDTH};
 use super::ptr::{self, Reach};
 use crate::hash::Seed;
+use std::marker::PhantomData;
 
 /// Slots of the smallest table.
 pub(crate) const FEWEST: usize = 4;
@@ -25,13 +28,13 @@ pub(crate) struct Slot<K, V> {
 
 /// Header of a map.
 ///
-/// Invariant: `table` is 0, and so are the others; or a block of `bytes(mask + 1)` bytes with `mask + 1` a power of two, of whose slots
-/// `items` are full, and at most `room(mask + 1) - growth_left` are full or [`DELETED`].
+/// Invariant: `control` is 0, and so are the others; or the control bytes of a block of `bytes(mask + 1)` bytes with `mask + 1` a power of two,
+/// of whose slots `items` are full, and at most `room(mask + 1) - growth_left` are full or [`DELETED`].
 ///
 /// Plain words, so that the compiler may keep them in registers: nobody changes them while somebody may read them.
 #[repr(C)]
 pub(crate) struct Header {
-    pub(crate) table: u64,
+    pub(crate) control: u64,
     pub(crate) mask: u64,
     /// Items in the low half, growth left in the high one: they change together, by one store.
     pub(crate) counts: u64,
@@ -55,7 +58,7 @@ impl Counts {
 
 impl Header {
     pub(crate) fn new() -> Header {
-        Header { table: 0, mask: 0, counts: 0 }
+        Header { control: 0, mask: 0, counts: 0 }
     }
 
     #[inline(always)]
@@ -74,29 +77,43 @@ impl Header {
         Some(self.table_and_seed()?.0)
     }
 
-    /// The table, and the seed of its hashes. A header that is not in a pool has none, or panics.
+    /// The table, and the seed of its hashes.
     #[inline(always)]
     pub(crate) fn table_and_seed<K, V>(&self) -> Option<(Table<K, V>, Seed)> {
         let reach = Reach::of(self);
-        let (offset, bytes) = self.extent::<K, V>()?;
-        let start = reach.resolve(offset, bytes);
-        Some((Table::at(start, self.mask as usize), reach.seed()))
-    }
-
-    /// Offset and length of the table's block.
-    #[inline(always)]
-    pub(crate) fn extent<K, V>(&self) -> Option<(u64, u64)> {
-        if self.table == 0 {
+        if self.control == 0 {
             return None;
         }
-        if self.mask >= MOST as u64 {
-            ptr::damaged("a table has more slots than any can have");
-        }
-        let Some(bytes) = bytes::<K, V>(self.mask as usize + 1) else {
-            ptr::damaged("a table is larger than any pool")
-        };
-        Some((self.table, bytes as u64))
+        let mask = self.mask();
+        let control = reach.resolve_around(self.control, entries::<K, V>(mask), (mask + 1 + WIDTH) as u64);
+        Some((Table::at(control, mask), reach.seed_of_resolved()))
     }
+
+    /// Slots less one. A table with more than 32 bits of them is damaged, and bounds are checked by what is left.
+    #[inline(always)]
+    pub(crate) fn mask(&self) -> usize {
+        self.mask as u32 as usize
+    }
+
+    /// Offset and length of the table's block, and how far into it the control bytes are.
+    pub(crate) fn extent<K, V>(&self) -> Option<(u64, u64, u64)> {
+        if self.control == 0 {
+            return None;
+        }
+        let entries = entries::<K, V>(self.mask());
+        let Some(block) = self.control.checked_sub(entries) else {
+            ptr::damaged("a table begins before its pool")
+        };
+        Some((block, entries + (self.mask() + 1 + WIDTH) as u64, entries))
+    }
+}
+
+/// Bytes before the control bytes of a table with `mask + 1` slots.
+#[inline(always)]
+fn entries<K, V>(mask: usize) -> u64 {
+    // No more than 32 bits each.
+    const { assert!(size_of::<Slot<K, V>>() < 1 << 31) };
+    ((mask as u64 + 1) * size_of::<Slot<K, V>>() as u64).next_multiple_of(WIDTH as u64)
 }
 
 /// Entries that a table of so many slots takes.
@@ -117,16 +134,10 @@ pub(crate) fn buckets_for(items: usize) -> Option<usize> {
     (buckets <= MOST).then_some(buckets)
 }
 
-/// Where the control bytes begin.
-#[inline(always)]
-fn control_offset<K, V>(buckets: usize) -> Option<usize> {
-    Some(buckets.checked_mul(size_of::<Slot<K, V>>())?.checked_add(WIDTH - 1)? & !(WIDTH - 1))
-}
-
-/// Bytes of the block of a table.
-#[inline(always)]
-pub(crate) fn bytes<K, V>(buckets: usize) -> Option<usize> {
-    control_offset::<K, V>(buckets)?.checked_add(buckets)?.checked_add(WIDTH)
+/// Bytes of the block of a table of that many slots, and how many of them are before the control bytes.
+pub(crate) fn bytes<K, V>(buckets: usize) -> (usize, usize) {
+    let entries = entries::<K, V>(buckets - 1) as usize;
+    (entries + buckets + WIDTH, entries)
 }
 
 /// Alignment of the block of a table.
@@ -138,9 +149,9 @@ pub(crate) fn align<K, V>() -> usize {
 ///
 /// Invariant: the whole block, as long as `bytes(mask + 1)` says, is mapped; any index masked by `mask` is a slot of it.
 pub(crate) struct Table<K, V> {
-    pub(crate) entries: *mut Slot<K, V>,
     control: *mut u8,
     pub(crate) mask: usize,
+    _slots: PhantomData<*mut Slot<K, V>>,
 }
 
 impl<K, V> Clone for Table<K, V> {
@@ -182,12 +193,10 @@ impl Probe {
 }
 
 impl<K, V> Table<K, V> {
-    /// The table whose block begins at `start`.
+    /// The table with these control bytes.
     #[inline(always)]
-    pub(crate) fn at(start: *mut u8, mask: usize) -> Table<K, V> {
-        let control = (mask.wrapping_add(1).wrapping_mul(size_of::<Slot<K, V>>()).wrapping_add(WIDTH - 1))
-            & !(WIDTH - 1);
-        Table { entries: start.cast(), control: start.wrapping_add(control), mask }
+    pub(crate) fn at(control: *mut u8, mask: usize) -> Table<K, V> {
+        Table { control, mask, _slots: PhantomData }
     }
 
     #[inline(always)]
@@ -198,14 +207,22 @@ impl<K, V> Table<K, V> {
     /// The slot of that number.
     #[inline(always)]
     pub(crate) fn slot(self, index: usize) -> *mut Slot<K, V> {
-        self.entries.wrapping_add(index & self.mask)
+        self.slots_end().wrapping_sub((index & self.mask) + 1)
+    }
+
+    /// Where the slots end: the first one is the last before this.
+    #[inline(always)]
+    pub(crate) fn slots_end(self) -> *mut Slot<K, V> {
+        self.control.cast()
     }
 
     /// Number of the slot at that address.
     #[inline(always)]
     pub(crate) fn index_of(self, slot: *const Slot<K, V>) -> usize {
         // Entries without size are all the same.
-        (slot.addr() - self.entries.addr()).checked_div(size_of::<Slot<K, V>>()).unwrap_or(0)
+        (self.control.addr() - slot.addr())
+            .checked_div(size_of::<Slot<K, V>>())
+            .map_or(0, |n| n.wrapping_sub(1))
     }
 
     /// The group of control bytes that begins at slot `at`.
@@ -281,21 +298,16 @@ impl<K, V> Table<K, V> {
         unsafe { *self.control.add(index & self.mask) }
     }
 
-    /// Distance of a slot's control byte from the start of the block.
+    /// Whether a slot's control byte is repeated.
     #[inline(always)]
-    pub(crate) fn control_at(self, index: usize) -> u64 {
-        (self.control.addr() - self.entries.addr() + (index & self.mask)) as u64
+    pub(crate) fn is_repeated(self, index: usize) -> bool {
+        index & self.mask < WIDTH
     }
 
-    /// Distances from the start of the block of the control bytes that repeat a slot's.
+    /// Numbers of the control bytes that repeat a slot's.
     #[inline(always)]
-    pub(crate) fn repeats(self, index: usize, mut each: impl FnMut(u64)) {
-        let first = self.control_at(index);
-        let mut more = self.buckets();
-        while (index & self.mask) + more < self.buckets() + WIDTH {
-            each(first + more as u64);
-            more += self.buckets();
-        }
+    pub(crate) fn repeats(self, index: usize) -> impl Iterator<Item = usize> {
+        ((index & self.mask)..self.buckets() + WIDTH).step_by(self.buckets()).skip(1)
     }
 
     /// The control bytes, without those that repeat them.
@@ -312,6 +324,13 @@ impl<K, V> Table<K, V> {
             unsafe { self.control.add(at).write(byte) };
             at += self.buckets();
         }
+    }
+
+    /// Stores the control byte of a slot where it is not repeated.
+    #[inline(always)]
+    pub(crate) fn set_one_control(self, index: usize, byte: u8) {
+        // SAFETY: a slot's control byte (invariant).
+        unsafe { self.control.add(index & self.mask).write(byte) };
     }
 
     /// Makes all slots empty: for a block that is not linked in yet.
@@ -351,8 +370,10 @@ mod tests {
     #[test]
     fn repeated_control_bytes_follow_their_slots_in_tables_of_any_size() {
         for buckets in [4, 8, 16, 32, 64] {
-            let mut block = vec![0u64; bytes::<u64, u64>(buckets).unwrap() / 8 + 2];
-            let table = Table::<u64, u64>::at(block.as_mut_ptr().cast(), buckets - 1);
+            let (len, entries) = bytes::<u64, u64>(buckets);
+            let mut block = vec![0u64; len / 8 + 2];
+            let control = block.as_mut_ptr().wrapping_byte_add(entries).cast();
+            let table = Table::<u64, u64>::at(control, buckets - 1);
             table.wipe();
             for i in 0..buckets {
                 table.set_control(i, i as u8);

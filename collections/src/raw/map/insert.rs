@@ -3,7 +3,64 @@
 use super::*;
 
 impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
+    #[inline]
     pub(crate) fn insert<A, B>(&self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
+    where
+        K: Emplace<A>,
+        V: Emplace<B>,
+    {
+        if self.is_simple() { self.insert_simple(key, value) } else { self.insert_any(key, value) }
+    }
+
+    /// [`insert`](Self::insert) of plain data, on an idle log.
+    #[inline(always)]
+    fn insert_simple<A, B>(&self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
+    where
+        K: Emplace<A>,
+        V: Emplace<B>,
+    {
+        self.reserve(1)?;
+        let table = self.table();
+        let mut private = MaybeUninit::<K>::uninit();
+        // SAFETY: room for a key; plain data owns nothing that would have to be undone.
+        let key = unsafe {
+            K::emplace(key, private.as_mut_ptr(), self.cx)?;
+            private.assume_init_ref()
+        };
+        let hash = key.hash(self.seed());
+        match table.find_or_free(hash, |k| k.same(key)) {
+            Slotted::Full(index) if mem::is_one_store::<V>() => {
+                let mut private = MaybeUninit::<V>::uninit();
+                // SAFETY: room for a value, which owns nothing; then two values of plain data, the old one in a full slot.
+                unsafe {
+                    let new = private.as_mut_ptr();
+                    V::emplace(value, new, self.cx)?;
+                    // Dead before this: the old value. After: the new one.
+                    mem::swap_by_one_store(&raw mut (*table.slot(index)).value, new);
+                    Ok(Some(V::taken(new, self.cx)))
+                }
+            }
+            Slotted::Full(index) => self.overwrite(self.log.begin(), table, index, value).map(Some),
+            Slotted::Free(index) => {
+                let slot = table.slot(index);
+                // SAFETY: a free slot, exclusively ours; an idle log speaks of nothing that may have been there.
+                unsafe {
+                    V::emplace(value, &raw mut (*slot).value, self.cx)?;
+                    std::ptr::copy_nonoverlapping(key, &raw mut (*slot).key, 1);
+                }
+                self.mark_alone(
+                    table,
+                    index,
+                    table::fingerprint(hash),
+                    self.counts_with(table.control(index)),
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn insert_any<A, B>(&self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
     where
         K: Emplace<A>,
         V: Emplace<B>,
@@ -81,11 +138,15 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             V::emplace(value, &raw mut (*slot).value, self.cx)?;
         }
         mem::reserve_log(self.log, 0)?;
-        let mut c = self.header().counts();
-        c.items += 1;
-        c.growth_left = c.growth_left.saturating_sub((table.control(index) == EMPTY) as u32);
-        self.mark(table, index, table::fingerprint(hash), c);
+        self.mark(table, index, table::fingerprint(hash), self.counts_with(table.control(index)));
         Ok(slot)
+    }
+
+    /// The counts with one entry more, in a slot with this control byte.
+    #[inline(always)]
+    fn counts_with(&self, control: u8) -> Counts {
+        let Counts { items, growth_left } = self.header().counts();
+        Counts { items: items + 1, growth_left: growth_left.saturating_sub((control == EMPTY) as u32) }
     }
 
     /// Puts another value in place of one, which the caller gets.

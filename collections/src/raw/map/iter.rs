@@ -5,8 +5,8 @@ use crate::raw::group::{Bits, Group};
 
 /// The full slots of a table. Finds the table once.
 pub(crate) struct Slots<K, V> {
-    /// First slot of the group that `bits` speaks of.
-    entries: *mut Slot<K, V>,
+    /// Behind the first slot of the group that `bits` speaks of; the others are before that one.
+    end_of_slots: *mut Slot<K, V>,
     bits: Bits,
     /// Control bytes of the next group, and where they end.
     next: *const u8,
@@ -19,13 +19,17 @@ impl<K, V> Slots<K, V> {
     pub(crate) fn of(table: Option<Table<K, V>>, left: usize) -> Slots<K, V> {
         let nowhere = std::ptr::null();
         match table.filter(|_| left > 0) {
-            None => {
-                Slots { entries: std::ptr::null_mut(), bits: Bits(0), next: nowhere, end: nowhere, left: 0 }
-            }
+            None => Slots {
+                end_of_slots: std::ptr::null_mut(),
+                bits: Bits(0),
+                next: nowhere,
+                end: nowhere,
+                left: 0,
+            },
             Some(table) => {
                 let all = table.controls();
                 Slots {
-                    entries: table.entries,
+                    end_of_slots: table.slots_end(),
                     bits: table.full(0),
                     next: all.start.wrapping_add(WIDTH),
                     end: all.end,
@@ -48,7 +52,7 @@ impl<K, V> Slots<K, V> {
         // SAFETY: a group that begins at a multiple of 16 below the number of slots is a group of the table, which has 16 slots or more.
         self.bits = unsafe { Group::load(self.next) }.full();
         self.next = self.next.wrapping_add(WIDTH);
-        self.entries = self.entries.wrapping_add(WIDTH);
+        self.end_of_slots = self.end_of_slots.wrapping_sub(WIDTH);
         true
     }
 }
@@ -70,7 +74,7 @@ impl<K, V> Iterator for Slots<K, V> {
         loop {
             if let Some(bit) = self.bits.next() {
                 self.left -= 1;
-                return Some(self.entries.wrapping_add(bit));
+                return Some(self.end_of_slots.wrapping_sub(bit + 1));
             }
             if !self.advance() {
                 self.left = 0;
@@ -85,7 +89,7 @@ impl<K, V> Iterator for Slots<K, V> {
         loop {
             for bit in self.bits.by_ref() {
                 self.left = self.left.wrapping_sub(1);
-                folded = f(folded, self.entries.wrapping_add(bit));
+                folded = f(folded, self.end_of_slots.wrapping_sub(bit + 1));
             }
             if self.left == 0 || !self.advance() {
                 return folded;

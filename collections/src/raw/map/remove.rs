@@ -14,6 +14,12 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
     #[inline]
     fn remove_at(&self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
+        if self.is_simple() {
+            let (byte, counts) = self.counts_without(table, index);
+            self.mark_alone(table, index, byte, counts);
+            // SAFETY: the slot's entry was unlinked just above, and is plain data.
+            return unsafe { V::taken(&raw const (*table.slot(index)).value, self.cx) };
+        }
         self.release_locks();
         let op = self.log.begin();
         self.vacate(table, index);
@@ -28,11 +34,17 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// Makes a full slot free, within the open operation.
     #[inline]
     fn vacate(&self, table: Table<K, V>, index: usize) {
-        let mut c = self.header().counts();
-        c.items = c.items.saturating_sub(1);
+        let (byte, counts) = self.counts_without(table, index);
+        self.mark(table, index, byte, counts);
+    }
+
+    /// What a full slot's control byte and the counts become when its entry goes.
+    #[inline(always)]
+    fn counts_without(&self, table: Table<K, V>, index: usize) -> (u8, Counts) {
+        let Counts { items, growth_left } = self.header().counts();
         let byte = table.vacated(index);
-        c.growth_left += (byte == EMPTY) as u32;
-        self.mark(table, index, byte, c);
+        let growth_left = growth_left + (byte == EMPTY) as u32;
+        (byte, Counts { items: items.saturating_sub(1), growth_left })
     }
 
     /// Keeps what `keep` says; one operation for each entry that goes.
@@ -59,13 +71,13 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
     /// Removes all entries, and gives the table back: a handful of records, however many there are.
     pub(crate) fn clear(&self) {
-        if self.header().table == 0 {
+        if self.header().control == 0 {
             return;
         }
         let op = self.log.begin();
         // SAFETY: the header's words are cleared just below, in the same operation.
         unsafe { discard::<K, V>(self.header(), self.log, self.schema) };
-        for word in [Word::Table, Word::Mask, Word::Counts] {
+        for word in [Word::Control, Word::Mask, Word::Counts] {
             self.change(word, 0);
         }
         // Dead before this: the map is as it was. After: it is empty, and the entries are freed by us or by who buries us.
@@ -90,9 +102,9 @@ pub(crate) unsafe fn discard<K: Relocatable, V: Relocatable>(
     schema: &'static Schema,
 ) {
     // The header may lie anywhere: what it speaks of is in the log's pool.
-    let Some((block, bytes)) = header.extent::<K, V>() else { return };
+    let Some((block, bytes, entries)) = header.extent::<K, V>() else { return };
     let Ok(start) = log.pool().at(block, bytes) else { return };
-    let table = Table::<K, V>::at(start, header.mask as usize);
+    let table = Table::<K, V>::at(start.wrapping_add(entries as usize), header.mask());
     // The block's record is the lower one, so that it is carried out after the entries'.
     mem::free(log, block);
     if K::OWNED + V::OWNED == 0 || header.len() == 0 {
