@@ -100,8 +100,8 @@ pub struct ProcessRecord {
     pub state: AtomicU64,
     /// Process id, for messages only.
     pub pid: AtomicU32,
-    /// Reserved, 0.
-    pub reserved: AtomicU32,
+    /// 1: barriers that others have the kernel make reach this process (`membarrier`).
+    pub reached: AtomicU32,
 }
 
 /// `ProcessRecord::state`: the process has joined and was not buried.
@@ -141,8 +141,14 @@ pub struct SeatHeap {
     pub page_lock: AtomicU64,
     /// Count of tokens this seat has given to runs (unique with the seat's number).
     pub token: AtomicU64,
+    /// 1 while whoever sits here is at work in its slabs.
+    pub turn: AtomicU64,
+    /// Seat + 1 of who works in this seat's slabs in its owner's place; STALE after that, until the owner has seen it; 0: open.
+    pub closed: AtomicU64,
+    /// Seat + 1 that this seat has closed or is closing; 0: none.
+    pub closing: AtomicU64,
     /// Reserved, 0.
-    pub reserved: AtomicU64,
+    pub reserved: [AtomicU64; 2],
     /// For each kind of slab the page of one in this seat's ring of such slabs, 0: none.
     pub slabs: [AtomicU64; CLASSES],
 }

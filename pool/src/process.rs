@@ -50,6 +50,13 @@ impl Inner {
         self.process.record.load(Ordering::SeqCst).checked_sub(1)
     }
 
+    /// Makes a full memory barrier in all threads of a process that has joined, as they are when they next do anything; false if that cannot be done.
+    pub fn barrier_reaches(&self, record: u64) -> bool {
+        let reached = |r: &ProcessRecord| r.reached.load(Ordering::SeqCst) == 1;
+        u32::try_from(record).is_ok_and(|r| self.record_at(r).is_some_and(reached))
+            && crate::sys::membarrier::everywhere()
+    }
+
     /// Joins the pool: takes a record, buries the dead.
     ///
     /// # Errors
@@ -112,6 +119,7 @@ impl Inner {
             return Err(Error::Damaged(format!("process record {index} is missing")));
         };
         r.pid.store(std::process::id(), Ordering::Relaxed);
+        r.reached.store(crate::sys::membarrier::register() as u32, Ordering::Relaxed);
         // Dead before: the record was never ours. After: whoever gets the byte buries us.
         let last = r.state.load(Ordering::SeqCst) & !(LIVE | BURYING);
         r.state.store(last.wrapping_add(2) & !BURYING | LIVE, Ordering::SeqCst);
