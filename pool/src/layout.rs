@@ -41,6 +41,9 @@ pub const TERRITORIES: usize = 32;
 /// Pages of territory 0, and pages that one summary word describes.
 pub const TERRITORY_FIRST: u64 = 512;
 
+/// `Header::modes`: readers of locks store their marks plainly (see `protocol`).
+pub const ASYMMETRIC: u16 = 1;
+
 /// The first page of a pool.
 #[repr(C)]
 #[derive(Debug)]
@@ -50,7 +53,9 @@ pub struct Header {
     /// [`VERSION`].
     pub version: u32,
     /// [`PAGE_SHIFT`] when made.
-    pub page_shift: u32,
+    pub page_shift: u16,
+    /// [`ASYMMETRIC`], or 0.
+    pub modes: u16,
     /// Random tag of this pool: handles of other pools are told apart by it.
     pub tag: u64,
     /// Seed of the keyed hash, and what hashing fixed probe values gave where the pool was made.

@@ -76,6 +76,13 @@ impl Inner {
     }
 
     fn take_record(&self, table: &mut Table, epoch: u64) -> Result<()> {
+        // Before any lock is taken: the barrier of a writer would not reach us, and it would not see what we read.
+        if self.is_asymmetric() && !crate::sys::membarrier::register() {
+            return Err(Error::Unsupported(format!(
+                "`{}` has asymmetric locks, for which each process must register with membarrier: the system refuses this one",
+                self.backing.name
+            )));
+        }
         // A child made between the lock and `Liveness::keep` would keep us alive beyond our death.
         let _no_fork = crate::fork::no_fork();
         let Some(fd) = self.backing.reopen()? else {

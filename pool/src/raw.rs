@@ -3,7 +3,7 @@
 use crate::backing::Backing;
 use crate::error::{Error, Result};
 use crate::granule::{Granule, granule};
-use crate::layout::Header;
+use crate::layout::{ASYMMETRIC, Header};
 use crate::process::Process;
 use crate::upper::Upper;
 use crate::window::Windows;
@@ -47,7 +47,7 @@ impl Inner {
 
     /// Whether the pool's readers store their marks plainly (`protocol`).
     pub fn is_asymmetric(&self) -> bool {
-        false
+        self.header().modes & ASYMMETRIC != 0
     }
 
     /// The pool's header. Read-mostly; the fields that change are atomics.

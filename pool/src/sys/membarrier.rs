@@ -3,17 +3,18 @@
 //! The kernel interrupts every processor that runs a process which has registered; one that has not would not be reached. A
 //! registration lasts until `exec`, and a child of a fork has it too.
 
-/// Lets barriers of others reach this process; false when the system refuses.
+#[cfg(not(miri))]
+use rustix::thread::{MembarrierCommand, membarrier};
+
+/// Has this process take part in [`everywhere`]; false when the system (before Linux 4.16, or a sandbox) refuses. Repeatable.
 #[cfg(not(miri))]
 pub(crate) fn register() -> bool {
-    use rustix::thread::{MembarrierCommand, membarrier};
     membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
 }
 
 /// A full barrier on every processor that runs a registered process; false when the system refuses.
 #[cfg(not(miri))]
 pub(crate) fn everywhere() -> bool {
-    use rustix::thread::{MembarrierCommand, membarrier};
     membarrier(MembarrierCommand::GlobalExpedited).is_ok()
 }
 
