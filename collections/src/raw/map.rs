@@ -6,12 +6,14 @@
 //!
 //! An entry that comes or goes is one record: the old control byte and the old counts.
 
+mod batch;
 mod find;
 mod grow;
 mod insert;
 mod iter;
 mod remove;
 
+pub(crate) use batch::Batch;
 pub(crate) use find::access_ref;
 pub(crate) use iter::{Iter, IterMut, Slots};
 pub(crate) use remove::discard;

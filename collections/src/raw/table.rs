@@ -167,6 +167,24 @@ pub(crate) fn fingerprint(hash: u64) -> u8 {
     (hash >> 57) as u8
 }
 
+/// Asks for a cache line that will be read soon. Any address may be asked for.
+#[inline(always)]
+fn prefetch(at: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a hint, which never faults; SSE is part of the target.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: a hint, which never faults.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+    let _ = at;
+}
+
 /// Where an entry is, or would be.
 pub(crate) enum Slotted {
     /// There.
@@ -256,6 +274,21 @@ impl<K, V> Table<K, V> {
                 return None;
             }
             probe.step()?;
+        }
+    }
+
+    /// Asks for the control bytes where the look-up of this hash begins.
+    #[inline(always)]
+    pub(crate) fn prefetch_group(self, hash: u64) {
+        prefetch(self.control.wrapping_add(hash as usize & self.mask));
+    }
+
+    /// Asks for the slot that the look-up of this hash compares first.
+    #[inline(always)]
+    pub(crate) fn prefetch_slot(self, hash: u64) {
+        let at = hash as usize & self.mask;
+        if let Some(bit) = self.group(at).equal(fingerprint(hash)).first() {
+            prefetch(self.slot(at + bit).cast());
         }
     }
 
