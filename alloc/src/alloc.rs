@@ -103,6 +103,16 @@ pub fn log_chunk(cx: &LogCx, bytes: u64) -> Result<u64> {
     runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, RUN)
 }
 
+/// A run of `bytes` zeros, whatever slabs there are for blocks of that size; noted on `cx`.
+///
+/// # Errors
+/// As [`alloc()`].
+pub fn run_zeroed(cx: &LogCx, bytes: u64) -> Result<u64> {
+    let offset = log_chunk(cx, bytes)?;
+    zero(cx.pool(), offset, bytes as usize)?;
+    Ok(offset)
+}
+
 /// A run of `bytes` zeros that is never freed, for seats and process records; noted on `cx` until its operation is committed.
 ///
 /// # Errors

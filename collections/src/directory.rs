@@ -30,7 +30,8 @@ use crate::string::ShString;
 use crate::taken::Taken;
 use crate::vec::ShVec;
 use aquifer_pool::layout::LIVE;
-use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
+use aquifer_pool::log::{Kind as Record, LogCx, Op, RecordView};
+use aquifer_pool::plant::commit_store;
 use aquifer_pool::{Error, Inner, Result};
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
@@ -141,13 +142,22 @@ fn find_or_make(pool: &Inner) -> Result<&ShRwLock<Directory>> {
         if let Some(found) = find(pool)? {
             return Ok(found);
         }
-        let op = pool.seat()?.bare().begin();
-        let offset = aquifer_alloc::alloc_zeroed(op.cx(), BLOCK, BLOCK)?;
-        // Dead before this store: the block is given back. After: it is the directory, which undo sees (`LogCx::is_permanent`).
-        if pool.header().directory.compare_exchange(0, offset, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if let Some(op) = make(pool)? {
             op.commit();
         }
     }
+}
+
+/// Makes the directory, unless somebody is faster; its block stays, whether or not the operation is committed.
+fn make(pool: &Inner) -> Result<Option<Op<'_>>> {
+    let op = pool.seat()?.bare().begin();
+    // A run of its own: undo can tell that only runs are permanent.
+    let offset = aquifer_alloc::run_zeroed(op.cx(), BLOCK as u64)?;
+    // Dead before this store: the block is given back. After: it is the directory, which undo sees (`LogCx::is_permanent`).
+    let made =
+        pool.header().directory.compare_exchange(0, offset, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+    commit_store("directory");
+    Ok(made.then_some(op))
 }
 
 /// Looks at the directory under its read lock; nothing when there is none.
@@ -321,5 +331,21 @@ pub(crate) fn check(pool: &Inner) -> Result<Report> {
     match report {
         Some(report) => Ok(report),
         None => check::check(pool, &Inventory::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Pool;
+
+    /// The block came from a slab once, where undo could not see that it was linked in: a kill between the two stores of its maker left a
+    /// directory in memory that was free.
+    #[test]
+    fn a_directory_stays_when_its_maker_dies_before_it_has_committed() {
+        let pool = Pool::options().private().expect("a pool");
+        drop(super::make(pool.inner()).expect("room").expect("nobody was faster"));
+        let report = pool.check().expect("a check");
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(report.roots, 1);
     }
 }
