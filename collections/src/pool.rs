@@ -266,16 +266,6 @@ impl PoolOptions {
         PoolOptions(self.0.hard_limit(bytes))
     }
 
-    /// Makes read locks of a new pool cheaper, by plain stores in place of an atomic instruction, and writing after reading dearer, by a system
-    /// call (`membarrier`) that interrupts the processors on which the pool's processes run: some microseconds. For locks that are read far more often
-    /// than written. Default no.
-    ///
-    /// A process to which the system refuses that call (before Linux 4.16, or in a sandbox) cannot make or open such a pool:
-    /// [`Error::Unsupported`].
-    pub fn asymmetric_locks(self, yes: bool) -> PoolOptions {
-        PoolOptions(self.0.asymmetric_locks(yes))
-    }
-
     /// Address space that this process sets aside; default 64 GiB, or `AQUIFER_WINDOW`. A pool that outgrows it is mapped again, larger, and
     /// no reference into it becomes invalid.
     pub fn window(self, bytes: u64) -> PoolOptions {
@@ -413,6 +403,12 @@ impl Pool {
     /// What the pool's memory is used for. O(pages).
     pub fn stats(&self) -> Stats {
         Stats::of(self.inner())
+    }
+
+    /// Buries the dead; returns how many. For tests: whoever meets the dead buries them.
+    #[doc(hidden)]
+    pub fn bury_dead(&self) -> usize {
+        self.inner().bury_dead()
     }
 
     /// Checks everything in the pool: values against their types, blocks against what refers to them, and counts what is lost. O(bytes in use).

@@ -5,11 +5,27 @@
 #![allow(unreachable_pub)] // a program's modules are reached by nobody else
 
 #[cfg(target_arch = "x86_64")]
-mod copy;
+mod adversary;
+#[cfg(target_arch = "x86_64")]
+mod alive;
+#[cfg(target_arch = "x86_64")]
+mod burial;
+#[cfg(target_arch = "x86_64")]
+mod image;
+#[cfg(target_arch = "x86_64")]
+mod judge;
+#[cfg(target_arch = "x86_64")]
+mod patience;
+#[cfg(target_arch = "x86_64")]
+mod plants;
 #[cfg(target_arch = "x86_64")]
 mod run;
 #[cfg(target_arch = "x86_64")]
+mod scene;
+#[cfg(target_arch = "x86_64")]
 mod scenes;
+#[cfg(target_arch = "x86_64")]
+mod step;
 mod storm;
 #[cfg(target_arch = "x86_64")]
 mod trace;
@@ -32,6 +48,9 @@ enum Command {
     /// Steps through the operations whose names contain one of the words
     #[cfg(target_arch = "x86_64")]
     One(run::One),
+    #[cfg(target_arch = "x86_64")]
+    #[command(hide = true)]
+    Worker(run::Worker),
     /// Kills processes at random
     Storm(storm::Arguments),
 }
@@ -42,6 +61,8 @@ fn main() -> ExitCode {
         Command::All(all) => run::all(all),
         #[cfg(target_arch = "x86_64")]
         Command::One(one) => run::one(one),
+        #[cfg(target_arch = "x86_64")]
+        Command::Worker(worker) => run::worker(worker),
         Command::Storm(arguments) => storm::run(arguments),
     }
 }

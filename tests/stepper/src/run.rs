@@ -1,27 +1,30 @@
-//! Stepping through scenes and judging what a kill leaves.
+//! The table: each scene in a process of its own, as many at a time as there are processors.
 
-use crate::copy::Copy;
-use crate::scenes::{self, Scene};
-use crate::trace::{Step, Traced};
-use aquifer::Pool;
-use std::error::Error;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use crate::plants;
+use crate::scene::Scene;
+use crate::scenes;
+use crate::step::{self, Depth, Tally};
+use crate::trace::pin;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How to step.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub struct How {
     /// Switch on a planted fault (only in builds with `--cfg aquifer_plant`)
     #[arg(long)]
     plant: Option<String>,
-}
-
-/// All operations.
-#[derive(clap::Args)]
-pub struct All {
-    /// Only those that matter most
+    /// Bury only some states step by step, and kill only the shortest operations
     #[arg(long)]
     quick: bool,
+}
+
+/// All operations; with `--quick` only those that matter most.
+#[derive(clap::Args)]
+pub struct All {
     #[command(flatten)]
     how: How,
 }
@@ -36,143 +39,168 @@ pub struct One {
     how: How,
 }
 
-/// What became of one operation's states.
-#[derive(Default)]
-struct Tally {
-    instructions: u64,
-    states: u64,
-    broken: u64,
-    first: Option<String>,
+/// One scene, for the process that prints the table.
+#[derive(clap::Args)]
+pub struct Worker {
+    name: String,
+    folder: PathBuf,
+    processor: usize,
+    #[arg(long)]
+    quick: bool,
 }
 
 pub fn all(all: All) -> ExitCode {
-    step_through_all(&all.how, |scene| scene.quick || !all.quick)
+    table(&all.how, |scene| scene.quick || !all.how.quick)
 }
 
 pub fn one(one: One) -> ExitCode {
-    step_through_all(&one.how, |scene| one.names.iter().any(|n| scene.name.contains(n.as_str())))
+    table(&one.how, |scene| one.names.iter().any(|n| scene.name.contains(n.as_str())))
 }
 
-fn step_through_all(how: &How, wanted: impl Fn(&Scene) -> bool) -> ExitCode {
-    if let Some(plant) = &how.plant {
-        // SAFETY: this program has one thread.
-        unsafe { std::env::set_var("AQUIFER_PLANT", plant) };
+fn table(how: &How, wanted: impl Fn(&Scene) -> bool) -> ExitCode {
+    if let Some(plant) = &how.plant
+        && let Err(e) = plants::switch_on(plant)
+    {
+        eprintln!("{e}");
+        return ExitCode::FAILURE;
     }
-    println!("{:40} {:>12} {:>8} {:>7}", "operation", "instructions", "states", "broken");
-    let mut total = Tally::default();
-    for scene in scenes::all().into_iter().filter(wanted) {
-        let tally = step_through(&scene).unwrap_or_else(|e| Tally {
-            broken: 1,
-            first: Some(e.to_string()),
-            ..Tally::default()
-        });
-        println!("{:40} {:>12} {:>8} {:>7}", scene.name, tally.instructions, tally.states, tally.broken);
-        if let Some(first) = &tally.first {
-            println!("    {first}");
-        }
-        total.instructions += tally.instructions;
-        total.states += tally.states;
-        total.broken += tally.broken;
+    let scenes: Vec<Scene> = scenes::all().into_iter().filter(wanted).collect();
+    line("operation", ["instructions", "states", "kills", "broken"]);
+    let total = Scratch::new().and_then(|scratch| run(how, &scenes, scratch.path()));
+    let total = total.unwrap_or_else(|e| broken(e.to_string()));
+    row("total", &total);
+    if plants::COMPILED {
+        println!("{}", plants::describe(total.reached));
     }
-    println!("{:40} {:>12} {:>8} {:>7}", "total", total.instructions, total.states, total.broken);
     if total.broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-struct Files {
-    pool: PathBuf,
-    copy: PathBuf,
+/// Runs the scenes, and prints their rows in order.
+fn run(how: &How, scenes: &[Scene], folder: &Path) -> std::io::Result<Tally> {
+    let program = std::env::current_exe()?;
+    let processors = std::thread::available_parallelism()?.get();
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<Option<Tally>>> = Mutex::new(scenes.iter().map(|_| None).collect());
+    let printed = Mutex::new((0, Tally::default()));
+    std::thread::scope(|scope| {
+        for processor in 0..processors {
+            let (next, done, printed, program) = (&next, &done, &printed, &program);
+            scope.spawn(move || {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(scene) = scenes.get(i) else { break };
+                    let tally = in_a_process(program, scene, &folder.join(i.to_string()), processor, how);
+                    let (mut done, mut printed) = (lock(done), lock(printed));
+                    done[i] = Some(tally);
+                    while let Some(tally) = done.get_mut(printed.0).and_then(Option::take) {
+                        row(scenes[printed.0].name, &tally);
+                        printed.0 += 1;
+                        add(&mut printed.1, &tally);
+                    }
+                }
+            });
+        }
+    });
+    Ok(printed.into_inner().unwrap_or_else(|e| e.into_inner()).1)
 }
 
-impl Files {
-    fn new() -> Files {
-        let file =
-            |what: &str| PathBuf::from(format!("/dev/shm/aquifer-stepper-{}-{what}", std::process::id()));
-        Files { pool: file("pool"), copy: file("copy") }
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn add(total: &mut Tally, tally: &Tally) {
+    total.instructions += tally.instructions;
+    total.states += tally.states;
+    total.kills += tally.kills;
+    total.broken += tally.broken;
+    total.reached |= tally.reached;
+}
+
+fn in_a_process(program: &Path, scene: &Scene, folder: &Path, processor: usize, how: &How) -> Tally {
+    let mut command = Command::new(program);
+    command.arg("worker").args([scene.name.as_ref(), folder]).arg(processor.to_string());
+    command.args(how.quick.then_some("--quick"));
+    let output = match std::fs::create_dir(folder).and_then(|()| command.output()) {
+        Ok(output) => output,
+        Err(e) => return broken(e.to_string()),
+    };
+    let _ = std::fs::remove_file(step::pool_beside(folder));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let mut tally = read(&out).unwrap_or_else(|| match output.status.signal() {
+        Some(libc::SIGALRM) => broken(format!("hung: {out}")),
+        _ => broken(format!("{}: {out}", output.status)),
+    });
+    if let Some(first) = &mut tally.first
+        && !err.is_empty()
+    {
+        first.push_str(&format!("\n    {}", err.trim().replace('\n', "\n    ")));
+    }
+    tally
+}
+
+fn broken(what: String) -> Tally {
+    Tally { broken: 1, first: Some(what), ..Tally::default() }
+}
+
+/// In its process.
+pub fn worker(worker: Worker) -> ExitCode {
+    // SAFETY: asks to die with who started us, and to be told of the end of all descendants.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+    }
+    std::panic::set_hook(Box::new(|_| ())); // what it says is in the verdict
+    let depth = if worker.quick { Depth::QUICK } else { Depth::ALL };
+    let Some(scene) = scenes::all().into_iter().find(|s| s.name == worker.name) else {
+        return ExitCode::FAILURE;
+    };
+    let tally = pin(worker.processor).map_err(Into::into).and_then(|()| {
+        crate::patience::renew();
+        step::through(&scene, &worker.folder, depth)
+    });
+    let t = tally.unwrap_or_else(|e| broken(e.to_string()));
+    println!("{} {} {} {} {}", t.instructions, t.states, t.kills, t.broken, t.reached);
+    print!("{}", t.first.unwrap_or_default());
+    ExitCode::SUCCESS
+}
+
+/// What a worker has printed.
+fn read(out: &str) -> Option<Tally> {
+    let (numbers, first) = out.split_once('\n')?;
+    let n: Vec<u64> = numbers.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [instructions, states, kills, broken, reached] = n[..] else { return None };
+    let first = (!first.is_empty()).then(|| first.to_string());
+    Some(Tally { instructions, states, kills, broken, reached, first })
+}
+
+fn row(name: &str, t: &Tally) {
+    line(name, [t.instructions, t.states, t.kills, t.broken].map(|n| n.to_string()));
+    if let Some(first) = &t.first {
+        println!("    {first}");
     }
 }
 
-impl Drop for Files {
+fn line(name: &str, [a, b, c, d]: [impl std::fmt::Display; 4]) {
+    println!("{name:44} {a:>12} {b:>8} {c:>7} {d:>7}");
+}
+
+/// A folder in memory for the scenes' pools, removed when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> std::io::Result<Scratch> {
+        let path = PathBuf::from(format!("/dev/shm/aquifer-stepper-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Scratch(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.pool);
-        let _ = std::fs::remove_file(&self.copy);
+        let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-fn step_through(scene: &Scene) -> Result<Tally, Box<dyn Error>> {
-    let files = Files::new();
-    let pool =
-        Pool::options().size(0).growth(64 << 10, 64 << 10).window(64 << 20).create(files.pool.as_path())?;
-    (scene.setup)(&pool)?;
-    let child = Traced::start(
-        || {
-            // Joining and sitting down are operations of their own: here they are over before the first step.
-            if let Err(e) = (scene.prepare)(&pool) {
-                eprintln!("{}: {e}", scene.name);
-            }
-        },
-        || {
-            if let Err(e) = (scene.operation)(&pool) {
-                eprintln!("{}: {e}", scene.name);
-            }
-        },
-    )?;
-    let mut copy = Copy::of(&files.pool, files.copy.clone())?;
-    let mut tally = Tally::default();
-    let mut outcomes: Vec<(String, u64)> = Vec::new();
-    loop {
-        match judge(scene, &mut copy) {
-            Ok(seen) => {
-                if outcomes.last().is_none_or(|(last, _)| *last != seen) {
-                    outcomes.push((seen, tally.instructions));
-                }
-            }
-            Err(e) => tally.bad(format!("after instruction {}: {e}", tally.instructions)),
-        }
-        tally.states += 1;
-        loop {
-            match child.step()? {
-                Step::Done => tally.instructions += 1,
-                Step::Lost(why) => {
-                    return Err(format!("the child {why} after instruction {}", tally.instructions).into());
-                }
-                Step::End => {
-                    tally.judge_outcomes(&outcomes, scene.outcomes);
-                    return Ok(tally);
-                }
-            }
-            if copy.changed()? {
-                break;
-            }
-        }
-    }
-}
-
-impl Tally {
-    fn bad(&mut self, what: String) {
-        self.broken += 1;
-        self.first.get_or_insert(what);
-    }
-
-    /// The operation happened or not: from one outcome to the next, and never back.
-    fn judge_outcomes(&mut self, outcomes: &[(String, u64)], allowed: usize) {
-        if outcomes.len() != allowed {
-            let list: Vec<String> =
-                outcomes.iter().map(|(s, i)| format!("from instruction {i}: {s}")).collect();
-            self.bad(format!(
-                "{} outcomes instead of {allowed}:\n    {}",
-                outcomes.len(),
-                list.join("\n    ")
-            ));
-        }
-    }
-}
-
-/// Recovers the copy, checks it, and tells what is in it.
-fn judge(scene: &Scene, copy: &mut Copy) -> Result<String, Box<dyn Error>> {
-    let pool = copy.recover()?;
-    let report = pool.check()?;
-    if !report.is_clean() {
-        return Err(format!("check: {report}").into());
-    }
-    Ok((scene.observe)(&pool)?)
 }
