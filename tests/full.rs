@@ -53,20 +53,23 @@ fn fill_and_go_on() {
     });
     assert!(matches!(result, Err(Error::OutOfMemory(_))), "{result:?}");
     check(&pool, &words, count);
-    // Another process finds the same, and all go on once something is removed.
-    let other = Child::fork(|_| {
+    // Another process finds the same, and all go on once something is removed. That it lives on, and does nothing, keeps no memory from others.
+    let other = Child::fork_until_ready(|steps| {
         let pool = Pool::open("small").unwrap();
         let words: Named<Words> = pool.named("words").unwrap();
         check(&pool, &words, count);
-        let mut words = words.write().unwrap();
-        (0..count / 4).for_each(|i| drop(words.remove(i.to_string().as_str())));
+        let mut guard = words.write().unwrap();
+        (0..count / 4).for_each(|i| drop(guard.remove(i.to_string().as_str())));
+        (0..count / 8).for_each(|i| drop(guard.insert(format_args!("{i}"), [LONG, LONG, LONG]).unwrap()));
+        (0..count / 8).for_each(|i| drop(guard.remove(i.to_string().as_str())));
+        drop(guard);
+        steps.reach_and_stay(1);
     });
-    other.finish();
     let mut guard = words.write().unwrap();
-    (count / 4..count / 2).for_each(|i| drop(guard.remove(i.to_string().as_str())));
     (0..count / 4).for_each(|i| drop(guard.insert(format_args!("{i}"), [LONG, LONG, LONG]).unwrap()));
     drop(guard);
-    assert_eq!(words.read().unwrap().len() as u64, count - count / 2 + count / 4);
+    other.kill();
+    check(&pool, &words, count);
     let report = pool.check().unwrap();
     assert!(report.is_clean(), "{report}");
 }

@@ -1,5 +1,6 @@
 //! Who changes the heap: a thread on its seat, a burier as the dead one, or a thread that has taken a free seat for a moment.
 
+use crate::descriptor::Descriptor;
 use crate::index;
 use crate::settle;
 use crate::word::{self, Held};
@@ -34,6 +35,20 @@ impl<'a> Actor<'a> {
             burying: ctx.is_burying(),
             hands: Some(&ctx.hands),
         }
+    }
+
+    /// Whose slab it is: the actor itself, or a seat that it has closed.
+    pub(crate) fn owner_of(actor: Actor<'a>, head: &Descriptor) -> Option<Actor<'a>> {
+        if head.belongs_to(actor.name()) {
+            return Some(actor);
+        }
+        let number = head.owner.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Actor::for_owner(actor.pool, actor.pool.seat_at(number)?, number))
+    }
+
+    /// The owner of a seat that somebody else has closed: whose slabs they are, and nobody who acts.
+    pub(crate) fn for_owner(pool: &'a Inner, seat: &'a Seat, number: u32) -> Actor<'a> {
+        Actor { pool, seat, number, burying: false, hands: None }
     }
 
     /// What stands for this seat in shared words.

@@ -30,6 +30,7 @@ pub(crate) enum Kind {
 /// | 8..16 | kind of slab (class, and whether by hand); of a tail 1 if its head is in another territory |
 /// | 16 `LISTED` | the slab is in the ring of its owner |
 /// | 17 `RETIRING` | the slab is being given back |
+/// | 19 `MOVING` | the slab is being taken over by another seat |
 /// | 18 `BY_HAND` | a run whose block was allocated by hand |
 /// | 24..64 | pages from this one on, or, for a tail, pages back to the head |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,7 @@ const CLASS_SHIFT: u32 = 8;
 const LISTED: u64 = 1 << 16;
 const RETIRING: u64 = 1 << 17;
 const BY_HAND: u64 = 1 << 18;
+const MOVING: u64 = 1 << 19;
 const PAGES_SHIFT: u32 = 24;
 
 impl State {
@@ -96,6 +98,19 @@ impl State {
 
     pub(crate) fn is_retiring(self) -> bool {
         self.0 & RETIRING != 0
+    }
+
+    pub(crate) fn moving(self) -> State {
+        State(self.0 & !LISTED | MOVING)
+    }
+
+    pub(crate) fn is_moving(self) -> bool {
+        self.0 & MOVING != 0
+    }
+
+    /// Whether a slab is the same one still, in whichever ring.
+    pub(crate) fn is_same_slab(self, other: State) -> bool {
+        (self.0 ^ other.0) & !(LISTED | RETIRING | MOVING) == 0
     }
 
     /// A run whose block nothing in the pool need refer to.

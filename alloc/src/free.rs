@@ -24,6 +24,7 @@ use crate::descriptor::Kind;
 use crate::runs;
 use crate::slab::{self, Slab};
 use crate::territory::descriptor;
+use crate::turn::Turn;
 use crate::word::{acquire_page, release_page};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
 use aquifer_pool::seat::SeatCtx;
@@ -76,6 +77,8 @@ pub fn carry_out_free(cx: &LogCx, record: RecordView) -> Progress {
         return Progress::Done;
     }
     let ctx = cx.seat();
+    // Whose slab it is does not change in a turn.
+    let _turn = Turn::take(Actor::of(ctx));
     let Ok(block) = Block::at(ctx.pool(), record.offset) else { return Progress::Done };
     match block.state.kind() {
         Kind::Slab if record.value != 0 => {} // the run is gone, the pages have become a slab
@@ -117,7 +120,7 @@ fn free_of_other(cx: &LogCx, block: &Block<'_>) {
 
 /// Under the page lock. Repeatable as long as it is held.
 fn set_freed(block: &Block<'_>) {
-    if block.head.state() != block.state || block.head.block(block.index) != (true, false) {
+    if !block.head.state().is_same_slab(block.state) || block.head.block(block.index) != (true, false) {
         return;
     }
     let (word, bit) = ((block.index / 64) as usize & 1, 1u64 << (block.index % 64));
@@ -158,6 +161,7 @@ pub fn undo(cx: &LogCx, record: RecordView) {
 
 fn try_undo(cx: &LogCx, record: RecordView) -> Result<()> {
     let ctx = cx.seat();
+    let _turn = Turn::take(Actor::of(ctx));
     if record.kind == Record::AllocRun {
         return runs::free(Actor::of(ctx), record.offset, record.value, &[Kind::Run, Kind::Meta]);
     }

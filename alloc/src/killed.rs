@@ -7,8 +7,9 @@ use crate::actor::Actor;
 use crate::class::{COUNT, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
 use crate::territory::{descriptor, pages_of};
+use crate::turn::STALE;
 use crate::{check_index, raw_alloc, raw_free, settle, stats};
-use aquifer_pool::layout::PAGE;
+use aquifer_pool::layout::{PAGE, Seat};
 use aquifer_pool::log::{Kind as Record, RecordView};
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Options, RawPool};
@@ -318,6 +319,87 @@ fn a_free_by_another_seat_happens_once() {
         log.head.store(0, Relaxed);
         check(&pool);
     }
+}
+
+/// A slab of another seat, which the test's own seat has closed and is at work on.
+fn closed_slab<'a>(pool: &'a RawPool, owner: &Owner) -> (&'a SeatCtx, &'a Seat, Vec<u64>, u64) {
+    let seat = pool.seat().unwrap();
+    let blocks = owner.fill();
+    let page = blocks[0] / PAGE;
+    let other = pool.seat_at(at(pool, page).owner.load(Relaxed) - 1).unwrap();
+    seat.seat().heap.closing.store(at(pool, page).owner.load(Relaxed) as u64, Relaxed);
+    other.heap.closed.store(Actor::of(seat).name() as u64, Relaxed);
+    die_holding_the_heap_lock(seat, page, TABLE[COUNT].pages as u64);
+    (seat, other, blocks, page)
+}
+
+#[test]
+fn a_slab_that_was_being_taken_over_is_in_one_ring() {
+    // Killed: at once; after the entry has moved on; after it was unlinked; after it has become ours; after it was linked in.
+    for step in 0..5 {
+        let pool = private(&Options::new());
+        let owner = Owner::start(&pool);
+        let (seat, other, blocks, page) = closed_slab(&pool, &owner);
+        let (slab, ours) = (at(&pool, page), Actor::of(seat));
+        let before = at(&pool, slab.token.load(Relaxed));
+        slab.set_state(slab.state().moving());
+        other.heap.slabs[COUNT].store(if step < 1 { page } else { slab.token.load(Relaxed) }, Relaxed);
+        if step >= 2 {
+            before.next.store(slab.next.load(Relaxed), Relaxed);
+        }
+        if step >= 3 {
+            slab.owner.store(ours.name(), Relaxed);
+        }
+        if step >= 4 {
+            slab.next.store(page, Relaxed);
+            ours.heap().slabs[COUNT].store(page, Relaxed);
+        }
+        settle_and_check(seat);
+        assert_eq!(slab.state(), State(TABLE[COUNT].listed), "step {step}");
+        assert!(slab.belongs_to(ours.name()) && ours.heap().slabs[COUNT].load(Relaxed) == page);
+        assert_eq!((seat.seat().heap.closing.load(Relaxed), other.heap.closed.load(Relaxed)), (0, STALE));
+        // Both go on, and find all that is theirs.
+        let more = owner.fill();
+        assert_eq!(other.heap.closed.load(Relaxed), 0);
+        blocks.into_iter().chain(more).for_each(|b| raw_free(seat, b).unwrap());
+        drop(owner);
+        crate::reclaim(seat).unwrap();
+        check(&pool);
+        assert_eq!(stats(&pool).unwrap().blocks, 0);
+    }
+}
+
+#[test]
+fn a_slab_of_another_seat_that_was_being_retired_goes() {
+    for step in 0..3 {
+        let pool = private(&Options::new());
+        let owner = Owner::start(&pool);
+        let (seat, other, blocks, page) = closed_slab(&pool, &owner);
+        let slab = at(&pool, page);
+        let in_slab = |b: &u64| *b / PAGE == page;
+        slab.allocated.iter().for_each(|a| a.store(0, Relaxed));
+        slab.set_state(slab.state().retiring());
+        other.heap.slabs[COUNT].store(if step < 1 { page } else { slab.token.load(Relaxed) }, Relaxed);
+        if step >= 2 {
+            at(&pool, slab.token.load(Relaxed)).next.store(slab.next.load(Relaxed), Relaxed);
+        }
+        settle_and_check(seat);
+        assert_eq!(slab.state(), State::FREE, "step {step}");
+        assert_eq!(other.heap.closed.load(Relaxed), STALE);
+        let more = owner.fill();
+        blocks.into_iter().filter(|b| !in_slab(b)).chain(more).for_each(|b| raw_free(seat, b).unwrap());
+        assert_eq!(stats(&pool).unwrap().blocks, 0);
+        check(&pool);
+    }
+}
+
+#[test]
+fn a_seat_that_nobody_has_closed_is_not_waited_for() {
+    let pool = private(&Options::new());
+    let seat = pool.seat().unwrap();
+    seat.seat().heap.closed.store(12, Relaxed); // damage: nobody sits there
+    raw_alloc(seat, layout(32)).unwrap();
+    assert_eq!(seat.seat().heap.closed.load(Relaxed), 0);
 }
 
 /// Another thread, on a seat of its own, that does what it is told.

@@ -18,8 +18,8 @@
 //!
 //! # What stays behind
 //!
-//! A live seat's slabs are collected by that seat alone, when it allocates: an idle thread whose blocks were all freed by others keeps their pages.
-//! Slabs of free seats are given back by whoever would run out of memory.
+//! What others freed in a seat's slabs is collected by that seat when it allocates, and by whoever would run out of memory: it gives back the empty slabs of all
+//! seats that are not at work in the heap, and takes over what room they have (see `turn`).
 #![deny(unsafe_code)]
 
 #[cfg(test)]
@@ -44,6 +44,7 @@ mod slab;
 mod stats;
 #[allow(unsafe_code)]
 mod territory;
+mod turn;
 mod verify;
 mod word;
 

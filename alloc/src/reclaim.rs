@@ -1,8 +1,11 @@
-//! Giving empty slabs back: one's own, and those of seats nobody sits on.
+//! Getting memory that nobody uses, when the pool cannot grow: from one's own slabs, from those of seats nobody sits on, and from those of
+//! others that are not at work in the heap.
 
 use crate::actor::Actor;
-use crate::slab;
+use crate::turn::{Closed, Turn};
+use crate::{slab, word};
 use aquifer_pool::Result;
+use aquifer_pool::layout::Seat;
 use aquifer_pool::seat::SeatCtx;
 use std::sync::atomic::Ordering;
 
@@ -11,28 +14,47 @@ use std::sync::atomic::Ordering;
 /// # Errors
 /// `Damaged`.
 pub fn reclaim(seat: &SeatCtx) -> Result<usize> {
-    slab::sweep(Actor::of(seat))
+    let actor = Actor::of(seat);
+    let _turn = Turn::take(actor);
+    slab::sweep(actor, actor)
 }
 
-/// The same for all seats that are this thread's or free.
+/// The same for all seats that can be closed.
 pub(crate) fn everywhere(actor: Actor<'_>) -> Result<usize> {
-    let mut retired = slab::sweep(actor)?;
-    if actor.burying {
-        return Ok(retired); // the record is a dead one: nothing must be taken in its name
-    }
-    let own = actor.seat.record.load(Ordering::Relaxed);
-    for number in 0..actor.pool.seat_count() {
-        let Some(seat) = actor.pool.seat_at(number) else { continue };
-        if seat.heap.slabs.iter().all(|s| s.load(Ordering::Relaxed) == 0) {
-            continue;
-        }
-        // Dead before: the seat is free. After: it is ours, and buried with us.
-        if seat.record.compare_exchange(0, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            let swept = slab::sweep(Actor { pool: actor.pool, seat, number, burying: false, hands: None });
-            // Dead before: as above. After: free again.
-            seat.record.store(0, Ordering::Release);
-            retired += swept?;
-        }
-    }
+    let turn = Turn::take(actor);
+    let mut retired = slab::sweep(actor, actor)?;
+    drop(turn);
+    let has_slabs = |seat: &Seat| seat.heap.slabs.iter().any(|s| s.load(Ordering::Relaxed) != 0);
+    each_closed(actor, has_slabs, |owner| {
+        retired += slab::sweep(actor, owner)?;
+        Ok(false)
+    })?;
     Ok(retired)
+}
+
+/// Takes a slab with room over from another seat; false if there is none.
+pub(crate) fn take_over(actor: Actor<'_>, class: usize) -> Result<bool> {
+    let has_slab = |seat: &Seat| seat.heap.slabs[class].load(Ordering::Relaxed) != 0;
+    each_closed(actor, has_slab, |owner| slab::take_over(actor, owner, class))
+}
+
+/// Closes one seat after the other, of those that `wanted` is true of, until `f` says that it is enough; true if it did.
+fn each_closed<'a>(
+    actor: Actor<'a>,
+    wanted: impl Fn(&Seat) -> bool,
+    mut f: impl FnMut(Actor<'a>) -> Result<bool>,
+) -> Result<bool> {
+    if actor.burying {
+        return Ok(false); // it may be that very seat that is waited for
+    }
+    let _ticket = word::acquire(&actor.pool.header().growth_ticket, actor);
+    for number in 0..actor.pool.seat_count() {
+        if actor.pool.seat_at(number).is_some_and(&wanted)
+            && let Some(closed) = Closed::close(actor, number)
+            && f(closed.owner)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -4,6 +4,7 @@ use crate::actor::{Actor, BUSY_PAGES, HeapLock};
 use crate::alloc::NOTE_AND_ROOM;
 use crate::descriptor::{Kind, State};
 use crate::territory::{descriptor, pages_of};
+use crate::turn::Turn;
 use crate::{grow, index};
 use aquifer_pool::layout::{PAGE, fresh};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
@@ -19,6 +20,7 @@ pub(crate) fn take(
 ) -> Result<u64> {
     loop {
         let seen = pages_of(actor.pool);
+        let turn = Turn::take(actor);
         let lock = HeapLock::acquire(actor)?;
         if let Some(first) = index::find(actor.pool, pages, align)? {
             check_free(actor, first, pages)?;
@@ -26,6 +28,7 @@ pub(crate) fn take(
             return Ok(first);
         }
         drop(lock);
+        drop(turn);
         grow::make_room(actor, pages, align, seen)?;
     }
 }

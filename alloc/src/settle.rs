@@ -4,7 +4,7 @@ use crate::actor::{Actor, BUSY_PAGES};
 use crate::descriptor::Kind;
 use crate::territory::{descriptor, pages_of};
 use crate::word::{free_of_dead, names, release_page};
-use crate::{free, grow, index, slab};
+use crate::{free, grow, index, slab, turn};
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Result};
 use std::sync::atomic::{Ordering, compiler_fence};
@@ -25,6 +25,7 @@ pub fn settle(dead: &SeatCtx) {
         }
     }
     free_of_dead(&header.growth_ticket, actor);
+    turn::settle(dead);
 }
 
 /// Derives the pages of the busy word from their heads again. The caller has the heap lock, or acts as a dead seat that had it.

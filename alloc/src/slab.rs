@@ -4,14 +4,18 @@
 //! one seat and class form a ring through `next`. Changes of the ring are made under the heap lock with the slab in the busy word, in this order:
 //!
 //! - new: tails, head (not `LISTED`), `next`, predecessor's `next` (or the seat's `slabs`), `LISTED`;
-//! - retired: `RETIRING`, seat's `slabs`, predecessor's `next`, tails, head `FREE`.
+//! - retired: `RETIRING`, seat's `slabs`, predecessor's `next`, tails, head `FREE`;
+//! - taken over: `MOVING`, out of the one ring as above, `owner`, into the other ring as above, `LISTED`.
+//!
+//! Whoever works on a seat's slabs is its owner in a turn, or has closed the seat (see `turn`): `actor` is who works, `owner` whose slabs they are.
 
 use crate::actor::{Actor, HeapLock};
 use crate::class::{COUNT, Class, SLAB_PAGES, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
-use crate::runs;
 use crate::territory::{descriptor, known, pages_of};
+use crate::turn::Turn;
 use crate::word::{acquire_page, release_page};
+use crate::{reclaim, runs};
 use aquifer_pool::hand::{Hand, Hands};
 use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
@@ -92,6 +96,7 @@ fn words(hand: &Hand) -> (&AtomicU64, &AtomicU64) {
 /// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it.
 #[inline(always)]
 fn take_block(ctx: &SeatCtx, class: usize, note: impl FnOnce(&Hand, u64)) -> Option<u64> {
+    let _turn = Turn::begin(ctx.seat())?;
     let hand = &ctx.hands[class];
     let (allocated, freed) = words(hand);
     let old = allocated.load(Ordering::Relaxed);
@@ -132,16 +137,22 @@ pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
 #[cold]
 #[inline(never)]
 pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
-    let (actor, page) = (Actor::of(ctx), ctx.hands[class].page());
-    let slab = match Slab::own(actor, class, page) {
-        Some(slab) if has_room(slab.head, class) => slab,
-        _ => match find_room(ctx, actor, class) {
-            Some(slab) => slab,
-            None => add(actor, class, ctx.hands[class].page())?,
-        },
+    let actor = Actor::of(ctx);
+    let turn = Turn::take(actor);
+    let slab = match Slab::own(actor, class, ctx.hands[class].page()) {
+        Some(slab) if has_room(slab.head, class) => Some(slab),
+        _ => find_room(ctx, actor, class),
     };
-    take_in_hand(&ctx.hands, class, slab);
-    Ok(())
+    if let Some(slab) = slab {
+        take_in_hand(&ctx.hands, class, slab);
+        return Ok(());
+    }
+    drop(turn);
+    // Whichever it is comes to be in hand under the turn in which it became ours.
+    add(actor, class, ctx.hands[class].page()).or_else(|e| match reclaim::take_over(actor, class) {
+        Ok(true) => Ok(()),
+        _ => Err(e),
+    })
 }
 
 /// Goes on along the ring from the slab in hand, collecting what others freed. What is in hand afterwards is where the next search goes on.
@@ -172,7 +183,7 @@ fn retire_next(actor: Actor<'_>, class: usize, slab: Slab<'_>) {
     if let Some(next) = Slab::own(actor, class, slab.next()) {
         collect(actor, next);
         if next.head.is_empty() {
-            let _ = retire(actor, class, next); // stays in the ring: found again
+            let _ = retire(actor, actor, class, next); // stays in the ring: found again
         }
     }
 }
@@ -234,6 +245,7 @@ pub(crate) fn free_own(
 /// the bit is the commit. Everything else is left to others: `false`.
 #[inline(always)]
 pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
+    let Some(_turn) = Turn::begin(ctx.seat()) else { return false };
     let mut page = offset >> PAGE_SHIFT;
     let Some(mut head) = known(ctx.pool(), page) else { return false };
     let mut state = head.state();
@@ -267,7 +279,7 @@ fn became_empty(ctx: &SeatCtx, slab: Slab<'_>, class: usize) {
     let actor = Actor::of(ctx);
     match Slab::own(actor, class, ctx.hands[class].page()) {
         Some(hand) if has_room(hand.head, class) => {
-            let _ = retire(actor, class, slab); // stays in the ring: found again
+            let _ = retire(actor, actor, class, slab); // stays in the ring: found again
         }
         _ => take_in_hand(&ctx.hands, class, slab),
     }
@@ -275,11 +287,11 @@ fn became_empty(ctx: &SeatCtx, slab: Slab<'_>, class: usize) {
 
 // ---- the ring
 
-/// A new slab behind that of page `after`, or anywhere in the ring.
+/// A new slab behind that of page `after`, or anywhere in the ring; it is in hand afterwards.
 #[cold]
-fn add(actor: Actor<'_>, class: usize, after: u64) -> Result<Slab<'_>> {
+fn add(actor: Actor<'_>, class: usize, after: u64) -> Result<()> {
     let pages = TABLE[class].pages as u64;
-    let page = runs::take(actor, pages, 1, |page| {
+    runs::take(actor, pages, 1, |page| {
         let head = descriptor(actor.pool, page)?;
         let ring = actor.heap().slabs[class].load(Ordering::Relaxed);
         let before = Slab::own(actor, class, after).or_else(|| Slab::own(actor, class, ring));
@@ -295,9 +307,10 @@ fn add(actor: Actor<'_>, class: usize, after: u64) -> Result<Slab<'_>> {
         link(actor, class, Slab { page, head }, before)?;
         // Dead before: whoever settles us finds it in the ring, and does this store. After: the slab is there for good.
         head.set_state(State(TABLE[class].listed));
+        actor.hands.iter().for_each(|hands| take_in_hand(hands, class, Slab { page, head }));
         Ok(())
-    })?;
-    Ok(Slab { page, head: descriptor(actor.pool, page)? })
+    })
+    .map(|_| ())
 }
 
 fn link(actor: Actor<'_>, class: usize, slab: Slab<'_>, before: Option<Slab<'_>>) -> Result<()> {
@@ -340,14 +353,14 @@ fn predecessor<'a>(actor: Actor<'a>, class: usize, slab: Slab<'a>) -> Option<Sla
     None
 }
 
-/// Gives an empty slab of the actor's ring back to the heap.
+/// Gives an empty slab of the owner's ring back to the heap.
 #[cold]
-pub(crate) fn retire(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
+pub(crate) fn retire(actor: Actor<'_>, owner: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
     let lock = HeapLock::acquire(actor)?;
-    if !is_own(slab.head, class, actor.name()) || !slab.head.is_empty() {
+    if !is_own(slab.head, class, owner.name()) || !slab.head.is_empty() {
         return Ok(());
     }
-    lock.change(slab.page, TABLE[class].pages as u64, Some(true), || dissolve(actor, class, slab))
+    lock.change(slab.page, TABLE[class].pages as u64, Some(true), || dissolve(owner, class, slab))
 }
 
 /// Takes a slab out of the ring and frees its pages. Repeatable from any point.
@@ -360,6 +373,12 @@ fn dissolve(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
     // Dead before: an empty slab. After: whoever settles us goes on here.
     slab.head.set_state(slab.head.state().retiring());
     compiler_fence(Ordering::SeqCst);
+    unlink(actor, class, slab)?;
+    give_pages_back(actor.pool, class, slab)
+}
+
+/// Takes a slab out of the actor's ring, if it is in it. Repeatable from any point.
+fn unlink(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
     let entry = &actor.heap().slabs[class];
     let is_entry = entry.load(Ordering::Relaxed) == slab.page;
     match predecessor(actor, class, slab) {
@@ -375,7 +394,62 @@ fn dissolve(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
         None if is_entry => entry.store(0, Ordering::Release),
         None => {}
     }
-    give_pages_back(actor.pool, class, slab)
+    compiler_fence(Ordering::SeqCst);
+    Ok(())
+}
+
+/// Makes a slab of a seat that the actor has closed one of the actor's own, if it has one with room; it is in hand afterwards.
+pub(crate) fn take_over(actor: Actor<'_>, owner: Actor<'_>, class: usize) -> Result<bool> {
+    for slab in ring(owner, class) {
+        collect(actor, slab);
+        if has_room(slab.head, class) {
+            let _turn = Turn::take(actor);
+            let lock = HeapLock::acquire(actor)?;
+            lock.change(slab.page, TABLE[class].pages as u64, Some(false), || {
+                // Dead before: the owner's. After: whoever settles us goes on here.
+                slab.head.set_state(slab.head.state().moving());
+                compiler_fence(Ordering::SeqCst);
+                change_rings(actor, owner, class, slab)
+            })?;
+            actor.hands.iter().for_each(|hands| take_in_hand(hands, class, slab));
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Moves a slab that is MOVING from the owner's ring to the actor's. Repeatable from any point.
+fn change_rings(actor: Actor<'_>, owner: Actor<'_>, class: usize, slab: Slab<'_>) -> Result<()> {
+    if owner.number != actor.number {
+        unlink(owner, class, slab)?;
+        // Dead before: the owner's, and in no ring. After: ours, and in no ring.
+        slab.head.owner.store(actor.name(), Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
+    }
+    if !is_in_ring(actor, class, slab) {
+        let entry = actor.heap().slabs[class].load(Ordering::Relaxed);
+        link(actor, class, slab, Slab::own(actor, class, entry))?;
+    }
+    compiler_fence(Ordering::SeqCst);
+    // Dead before: in our ring, which whoever settles us finds. After: as any slab of ours.
+    slab.head.set_state(State(TABLE[class].listed));
+    Ok(())
+}
+
+fn is_in_ring(actor: Actor<'_>, class: usize, slab: Slab<'_>) -> bool {
+    actor.heap().slabs[class].load(Ordering::Relaxed) == slab.page
+        || predecessor(actor, class, slab).is_some()
+}
+
+/// The slabs of a ring, each once; ends early where the ring is damaged. The one seen last may be taken out meanwhile.
+fn ring<'a>(owner: Actor<'a>, class: usize) -> impl Iterator<Item = Slab<'a>> {
+    let start = owner.heap().slabs[class].load(Ordering::Relaxed);
+    let mut next = Some(start);
+    (0..pages_of(owner.pool)).map_while(move |_| {
+        let slab = Slab::own(owner, class, next?)?;
+        next = Some(slab.next()).filter(|n| *n != start);
+        Some(slab)
+    })
 }
 
 fn give_pages_back(pool: &Inner, class: usize, slab: Slab<'_>) -> Result<()> {
@@ -387,48 +461,45 @@ fn give_pages_back(pool: &Inner, class: usize, slab: Slab<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Brings a slab to its end that a dead seat was adding or retiring at `page`.
+/// Brings a slab to its end that a dead seat was adding, retiring or taking over at `page`.
 pub(crate) fn settle(actor: Actor<'_>, page: u64) -> Result<()> {
     let head = descriptor(actor.pool, page)?;
     let (state, slab) = (head.state(), Slab { page, head });
     let class = state.class();
-    if state.kind() != Kind::Slab || !head.belongs_to(actor.name()) || class >= TABLE.len() {
+    let Some(owner) = Actor::owner_of(actor, head) else { return Ok(()) };
+    if state.kind() != Kind::Slab || class >= TABLE.len() {
         return Ok(());
     }
     if state.is_retiring() {
-        return dissolve(actor, class, slab);
+        return dissolve(owner, class, slab);
     }
-    if state.is_listed() {
+    if state.is_moving() {
+        return change_rings(actor, owner, class, slab);
+    }
+    if state.is_listed() || owner.number != actor.number {
         return Ok(());
     }
-    if actor.heap().slabs[class].load(Ordering::Relaxed) == page || predecessor(actor, class, slab).is_some()
-    {
+    if is_in_ring(actor, class, slab) {
         head.set_state(State(TABLE[class].listed));
         return Ok(());
     }
     give_pages_back(actor.pool, class, slab)
 }
 
-/// Collects all slabs of the actor and gives the empty ones back; returns how many.
-pub(crate) fn sweep(actor: Actor<'_>) -> Result<usize> {
+/// Collects all slabs of the owner and gives the empty ones back; returns how many.
+pub(crate) fn sweep(actor: Actor<'_>, owner: Actor<'_>) -> Result<usize> {
     let mut retired = 0;
     for class in 0..TABLE.len() {
-        let start = actor.heap().slabs[class].load(Ordering::Relaxed);
-        let mut page = start;
-        for _ in 0..pages_of(actor.pool) {
-            let Some(slab) = Slab::own(actor, class, page) else { break };
-            page = slab.next();
+        let start = owner.heap().slabs[class].load(Ordering::Relaxed);
+        for slab in ring(owner, class) {
             collect(actor, slab);
             if slab.head.is_empty() && slab.page != start {
-                retire(actor, class, slab)?;
+                retire(actor, owner, class, slab)?;
                 retired += 1;
             }
-            if page == start {
-                break;
-            }
         }
-        if let Some(slab) = Slab::own(actor, class, start).filter(|s| s.head.is_empty()) {
-            retire(actor, class, slab)?;
+        if let Some(slab) = Slab::own(owner, class, start).filter(|s| s.head.is_empty()) {
+            retire(actor, owner, class, slab)?;
             retired += 1;
         }
     }

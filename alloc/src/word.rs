@@ -11,7 +11,7 @@ use aquifer_pool::{Inner, futex};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-const OWNER: u64 = 0xffff;
+pub(crate) const OWNER: u64 = 0xffff;
 const WAIT: u64 = 1 << 31;
 const SPINS: u32 = 100;
 
@@ -37,6 +37,25 @@ pub(crate) fn acquire<'a>(word: &'a AtomicU64, actor: Actor<'a>) -> Held<'a> {
             std::hint::spin_loop();
         } else {
             wait(word, w, actor.pool);
+        }
+    }
+}
+
+/// Waits for a while, or until somebody else or nobody has the word.
+pub(crate) fn wait_for_change(word: &AtomicU64, pool: &Inner) {
+    let w = word.load(Ordering::Acquire);
+    if w & OWNER != 0 {
+        wait(word, w, pool);
+    }
+}
+
+/// Leaves `value` in a word that names seat `name - 1`, and wakes those who wait; does nothing if it names another. Repeatable.
+pub(crate) fn leave(word: &AtomicU64, name: u32, value: u64) {
+    let mut w = word.load(Ordering::Acquire);
+    while w & OWNER == name as u64 {
+        match word.compare_exchange(w, value, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return futex::wake_all(low_half(word)),
+            Err(now) => w = now,
         }
     }
 }
@@ -75,13 +94,7 @@ pub(crate) fn names(word: &AtomicU64, actor: Actor<'_>) -> bool {
 
 /// Frees the word if it names the dead seat. Repeatable.
 pub(crate) fn free_of_dead(word: &AtomicU64, dead: Actor<'_>) {
-    let mut w = word.load(Ordering::Acquire);
-    while w & OWNER == dead.name() as u64 {
-        match word.compare_exchange(w, 0, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return futex::wake_all(low_half(word)),
-            Err(now) => w = now,
-        }
-    }
+    leave(word, dead.name(), 0);
 }
 
 /// Takes the page lock of a descriptor, which the caller has named in its `SeatHeap::page_lock` before.

@@ -3,6 +3,8 @@
 //! Each child works on slots of its own in a table in the pool: an operation that fills a slot allocates a block and stores its offset there
 //! under the same commit; one that empties a slot frees the block. So whenever a child is dead and buried, the blocks in the slots are the
 //! allocated blocks: one more is a leak, one less was freed twice. The next child inherits the slots, whose blocks belong to other seats.
+//!
+//! In a second storm the pool may not grow, so that the children are in need all the time, and take from each other what they do not use.
 
 #![allow(unsafe_code, clippy::unwrap_used)]
 
@@ -11,7 +13,7 @@ mod common;
 use aquifer_alloc::{alloc, block_size, for_each_block, free, raw_alloc};
 use aquifer_pool::layout::{LIVE, LOG_INNER};
 use aquifer_pool::log::LogCx;
-use aquifer_pool::{Inner, Options, RawPool};
+use aquifer_pool::{Error, Inner, Options, RawPool};
 use common::{HEAP_ONLY, Random, check};
 use std::alloc::Layout;
 use std::collections::BTreeSet;
@@ -19,6 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const CHILDREN: usize = 3;
 const SLOTS: usize = 200;
+/// Less than the slots would take.
+const LIMIT: u64 = 1 << 20;
 
 /// The table in the pool: for each child its slots and the count of its operations.
 struct Table<'a> {
@@ -71,12 +75,19 @@ fn change(cx: &LogCx, slot: &AtomicU64, random: &mut Random) {
     match slot.load(Ordering::Relaxed) {
         0 => {
             let size = random.size() / 4;
-            let offset = alloc(cx, size, 16).unwrap();
+            let offset = match alloc(cx, size, 16) {
+                Ok(offset) => offset,
+                Err(Error::HardLimit { .. }) => return,
+                Err(e) => panic!("{e}"),
+            };
             assert!(block_size(cx.pool(), offset).unwrap() >= size as u64);
             slot.store(offset, Ordering::Relaxed);
         }
         offset => {
-            free(cx, offset).unwrap();
+            match free(cx, offset) {
+                Err(Error::HardLimit { .. }) => return, // no room for a longer log
+                freed => freed.unwrap(),
+            }
             slot.store(0, Ordering::Relaxed);
         }
     }
@@ -179,8 +190,12 @@ fn log_chunks(pool: &Inner) -> BTreeSet<u64> {
     chunks
 }
 
-fn kills_leave_neither_leaks_nor_losses(rounds: u64) {
-    let pool = RawPool::memfd(&Options::new().size(0).growth(4096, 64 << 10), &HEAP_ONLY).unwrap();
+fn kills_leave_neither_leaks_nor_losses(rounds: u64, limit: Option<u64>) {
+    let mut options = Options::new().size(0).growth(4096, 64 << 10);
+    if let Some(limit) = limit {
+        options = options.hard_limit(limit);
+    }
+    let pool = RawPool::memfd(&options, &HEAP_ONLY).unwrap();
     let (table, own) = Table::make(&pool);
     let mut random = Random(std::env::var("STORM_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(11));
     let mut pids: Vec<libc::pid_t> = (0..CHILDREN).map(|c| spawn(&pool, &table, c, random.next())).collect();
@@ -203,6 +218,8 @@ fn kills_leave_neither_leaks_nor_losses(rounds: u64) {
     }
     kill_all_but(&pool, &pids, CHILDREN);
     compare(&pool, &table, own);
+    let length = pool.header().length.load(Ordering::Relaxed);
+    assert!(limit.is_none_or(|limit| length + (64 << 10) > limit), "nobody was in need");
     empty(&pool, &table);
     assert_eq!(aquifer_alloc::stats(&pool).unwrap().blocks, 1 + log_chunks(&pool).len() as u64);
 }
@@ -218,6 +235,8 @@ fn empty(pool: &Inner, table: &Table<'_>) {
 
 fn main() {
     let rounds = std::env::var("STORM_ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(400);
-    kills_leave_neither_leaks_nor_losses(rounds);
+    kills_leave_neither_leaks_nor_losses(rounds, None);
     println!("kills_leave_neither_leaks_nor_losses ({rounds} kills) ... ok");
+    kills_leave_neither_leaks_nor_losses(rounds, Some(LIMIT));
+    println!("kills_leave_neither_leaks_nor_losses ({rounds} kills, in need) ... ok");
 }

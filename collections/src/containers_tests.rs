@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a failure of what surrounds a test is a failure of the test
 
 mod ancestor;
+mod batch;
 mod misuse;
 mod models;
 

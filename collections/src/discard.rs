@@ -184,7 +184,7 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             ShapeView::Map { key, value, entry_size, .. } => {
-                let map = MapView::read(self.pool, offset)?;
+                let map = MapView::read(self.pool, offset, entry_size)?;
                 if self.free(map.block)
                     && map.items > 0
                     && (is_concerned(key) || is_concerned(value))

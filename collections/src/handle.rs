@@ -172,6 +172,8 @@ impl Pool {
     }
 
     fn block(&self, offset: u64, size: usize, align: usize) -> Result<NonNull<u8>> {
+        // What the block refers to may lie where another process has grown the pool to.
+        self.inner().follow()?;
         let bad = |why| Error::BadBlock { offset, why };
         let has = aquifer_alloc::block_size(self.inner(), offset)
             .ok_or_else(|| bad("no allocated block begins there"))?;

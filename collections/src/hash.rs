@@ -42,6 +42,16 @@ pub trait ShHash {
     /// The hash, keyed with a pool's seed.
     fn hash(&self, seed: Seed) -> u64;
 
+    /// Whether a key is this one: `==`, in the way that is quickest for keys.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn same(&self, other: &Self) -> bool
+    where
+        Self: Eq,
+    {
+        self == other
+    }
+
     /// The hash of a slice, for types whose slices are hashed as bytes.
     #[doc(hidden)]
     fn hash_slice(slice: &[Self], seed: Seed) -> u64

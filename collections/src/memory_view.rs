@@ -97,6 +97,7 @@ impl StringView {
 /// `ShMap`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MapView {
+    /// Where the table's block begins; 0: there is none.
     pub(crate) block: u64,
     pub(crate) mask: u64,
     pub(crate) items: u32,
@@ -104,11 +105,14 @@ pub(crate) struct MapView {
 }
 
 impl MapView {
-    pub(crate) fn read(pool: &Inner, offset: u64) -> Result<MapView> {
-        let counts = word(pool, offset + 16)?;
+    pub(crate) fn read(pool: &Inner, offset: u64, entry_size: u64) -> Result<MapView> {
+        let (control, mask, counts) =
+            (word(pool, offset)?, word(pool, offset + 8)?, word(pool, offset + 16)?);
+        let entries = entries_bytes(mask.saturating_add(1), entry_size);
         Ok(MapView {
-            block: word(pool, offset)?,
-            mask: word(pool, offset + 8)?,
+            // Damaged: no block begins there.
+            block: if control == 0 { 0 } else { control.checked_sub(entries).unwrap_or(u64::MAX) },
+            mask,
             items: counts as u32,
             growth_left: (counts >> 32) as u32,
         })
@@ -121,7 +125,12 @@ impl MapView {
     }
 }
 
-/// The block of a `ShMap`: entries, then control bytes.
+/// Bytes before the control bytes of a table.
+fn entries_bytes(buckets: u64, entry_size: u64) -> u64 {
+    buckets.saturating_mul(entry_size).checked_next_multiple_of(16).unwrap_or(u64::MAX)
+}
+
+/// The block of a `ShMap`: entries, the first one last, then control bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TableView {
     pub(crate) block: u64,
@@ -133,8 +142,7 @@ pub(crate) struct TableView {
 
 impl TableView {
     pub(crate) fn new(block: u64, buckets: u64, entry_size: u64) -> Option<TableView> {
-        let entries = buckets.checked_mul(entry_size)?.checked_next_multiple_of(16)?;
-        let control = block.checked_add(entries)?;
+        let control = block.checked_add(entries_bytes(buckets, entry_size))?;
         control.checked_add(buckets)?.checked_add(MIRROR)?;
         Some(TableView { block, buckets, entry_size, control })
     }
@@ -146,7 +154,7 @@ impl TableView {
 
     /// Offset of an entry.
     pub(crate) fn entry(&self, slot: u64) -> u64 {
-        self.block + slot * self.entry_size
+        self.control - (slot + 1) * self.entry_size
     }
 
     /// Whether the slot holds an entry.

@@ -266,6 +266,16 @@ impl PoolOptions {
         PoolOptions(self.0.hard_limit(bytes))
     }
 
+    /// Makes read locks of a new pool cheaper, by plain stores in place of an atomic instruction, and writing after reading dearer, by a system
+    /// call (`membarrier`) that interrupts the processors on which the pool's processes run: some microseconds. For locks that are read far more often
+    /// than written. Default no.
+    ///
+    /// A process to which the system refuses that call (before Linux 4.16, or in a sandbox) cannot make or open such a pool:
+    /// [`Error::Unsupported`].
+    pub fn asymmetric_locks(self, yes: bool) -> PoolOptions {
+        PoolOptions(self.0.asymmetric_locks(yes))
+    }
+
     /// Address space that this process sets aside; default 64 GiB, or `AQUIFER_WINDOW`. A pool that outgrows it is mapped again, larger, and
     /// no reference into it becomes invalid.
     pub fn window(self, bytes: u64) -> PoolOptions {

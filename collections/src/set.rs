@@ -59,6 +59,28 @@ impl<K> ShSet<K> {
         self.map.contains_key(item)
     }
 
+    /// Whether each of many items is there, in their order. Faster than one after the other in a large set: see [`ShMap::get_batch`].
+    ///
+    /// ```
+    /// # use aquifer_collections::{Named, Pool, Result, ShRwLock, ShSet};
+    /// # fn main() -> Result<()> {
+    /// # let pool = Pool::options().memfd()?;
+    /// let seen: Named<ShRwLock<ShSet<u64>>> = pool.named("seen")?;
+    /// seen.write()?.extend([2, 3, 5, 7])?;
+    /// assert_eq!(seen.read()?.contains_batch(&[1, 2, 3, 4]).filter(|there| *there).count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn contains_batch<'q, Q, I>(&self, items: I) -> impl Iterator<Item = bool>
+    where
+        I: IntoIterator<Item = &'q Q>,
+        K: Borrow<Q>,
+        Q: ShHash + Eq + ?Sized + 'q,
+    {
+        self.map.get_batch(items).map(|found| found.is_some())
+    }
+
     /// The item as it is stored. O(1).
     #[inline]
     pub fn get<Q>(&self, item: &Q) -> Option<&K>
@@ -186,6 +208,11 @@ impl<'a, K> Iterator for Iter<'a, K> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.0.size_hint()
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
+        self.0.fold(init, |folded, (key, ())| f(folded, key))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::check::{Inventory, Root, RootSchema, check};
 use crate::discard::{self, table_intent, vec_intent};
-use crate::memory_view::{DELETED, EMPTY, TableView};
+use crate::memory_view::{DELETED, EMPTY, MapView, TableView};
 use crate::pool_schemas;
 use crate::report::{Problem, Report};
 use crate::schema::encode::encode;
@@ -122,23 +122,23 @@ impl Builder<'_> {
     }
 
     fn map(&self, at: u64, keys: &[&str]) {
-        let table = TableView::new(0, 8, 48).unwrap();
-        let block = self.block(table.bytes());
+        let bytes = TableView::new(0, 8, 48).unwrap().bytes();
+        let table = TableView::new(self.block(bytes), 8, 48).unwrap();
         let mut control = [EMPTY; 8];
         for (i, key) in keys.iter().enumerate() {
             let slot = i as u64 * 2;
             control[slot as usize] = 0x11;
-            self.string(block + slot * 48, key);
-            self.vec(block + slot * 48 + 24, 2, 24, |b, at, _| {
+            self.string(table.entry(slot), key);
+            self.vec(table.entry(slot) + 24, 2, 24, |b, at, _| {
                 b.string(at, "a value that is too long to stand inline")
             });
         }
         control[7] = DELETED;
         for part in 0..3 {
-            put_bytes(self.0.pool(), block + table.control + part * 8, &control);
+            put_bytes(self.0.pool(), table.control + part * 8, &control);
         }
         let left = 7 - 1 - keys.len() as u64;
-        [block, 7, keys.len() as u64 | left << 32]
+        [table.control, 7, keys.len() as u64 | left << 32]
             .iter()
             .zip([0, 8, 16])
             .for_each(|(w, o)| self.put(at + o, *w));
@@ -225,9 +225,10 @@ impl World {
         (finding.path.clone(), finding.problem.clone())
     }
 
-    /// Offset of the table of item `i`'s map.
-    fn table(&self, i: u64) -> u64 {
-        peek(&self.pool, peek(&self.pool, self.root) + i * ITEM + 16)
+    /// The table of item `i`'s map.
+    fn table(&self, i: u64) -> TableView {
+        let map = MapView::read(&self.pool, peek(&self.pool, self.root) + i * ITEM + 16, 48).unwrap();
+        map.table(48).unwrap()
     }
 
     fn discard_vec(&self, offset: u64, item: &'static Schema) {
@@ -277,7 +278,7 @@ fn discarding_vectors_frees_all_that_they_own_to_the_last_block() {
 #[test]
 fn discarding_a_table_frees_keys_and_values() {
     let w = World::new();
-    let (log, table) = (w.pool.seat().unwrap().bare(), w.table(3));
+    let (log, table) = (w.pool.seat().unwrap().bare(), w.table(3).block);
     let op = log.begin();
     log.push(aquifer_alloc::free_intent(&w.pool, table).unwrap());
     log.push(table_intent(table, 8, pool_schemas::node_offset(&w.pool, map()).unwrap()));
@@ -325,7 +326,7 @@ fn a_block_that_is_used_twice_names_both_users() {
 #[test]
 fn findings_name_the_value_by_its_path() {
     let w = World::new();
-    let key = w.table(1);
+    let key = w.table(1).entry(0);
     assert_eq!(peek(&w.pool, key).to_le_bytes()[..5], *b"bolts");
     let text = peek(&w.pool, peek(&w.pool, key + 24) + 24);
     put_bytes(&w.pool, text + 3, &[0xff]);
@@ -356,7 +357,7 @@ fn headers_that_contradict_their_blocks_are_found() {
     put_bytes(&w.pool, w.root + 16, &u64::MAX.to_le_bytes());
     assert!(matches!(w.only_finding().1, Problem::SmallBlock { .. }));
     put_bytes(&w.pool, w.root + 16, &43u64.to_le_bytes());
-    put_bytes(&w.pool, w.table(2) + 8 * 48 + 17, &[0x22]);
+    put_bytes(&w.pool, w.table(2).control + 17, &[0x22]);
     assert_eq!(w.only_finding().1, Problem::Table("has control bytes whose repetition differs"));
 }
 

@@ -57,18 +57,47 @@ impl Granule {
     /// Current base of the pool that has a window in this granule; null if none has.
     #[inline(always)]
     pub fn base(&self) -> *mut u8 {
-        self.base.load(Ordering::Relaxed)
+        self.reach().1
     }
 
     /// Address of `len` bytes at `offset`, or `None` when they are not known to be usable.
     #[inline(always)]
     pub fn resolve(&self, offset: u64, len: u64) -> Option<*mut u8> {
-        let limit = self.limit.load(Ordering::Acquire);
+        let (limit, base) = self.reach();
         let end = offset.checked_add(len)?;
-        if end > limit {
-            return None;
-        }
         // In bounds of the window at `base`: `limit` was loaded before `base` (see the module).
-        Some(self.base.load(Ordering::Relaxed).wrapping_add(offset as usize))
+        (end <= limit).then(|| base.wrapping_add(offset as usize))
+    }
+
+    /// Limit and base, loaded in this order. Both are 0 where no pool lies.
+    ///
+    /// Old windows stay mapped and a limit never shrinks while anybody may look: a pair that was loaded once stays good. So the loads are written
+    /// as assembly without side effects, which the compiler may lift out of a loop, and not as atomics, which it may not.
+    #[inline(always)]
+    #[cfg_attr(all(target_arch = "x86_64", not(miri)), allow(unsafe_code))]
+    pub fn reach(&self) -> (u64, *mut u8) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            let (limit, base): (u64, *mut u8);
+            // SAFETY: two aligned loads of fields of `self`, in the order of the program, which x86-64 keeps; nothing else is touched.
+            unsafe {
+                std::arch::asm!(
+                    "mov {limit}, qword ptr [{granule} + {at_limit}]",
+                    "mov {base}, qword ptr [{granule} + {at_base}]",
+                    granule = in(reg) std::ptr::from_ref(self),
+                    limit = out(reg) limit,
+                    base = lateout(reg) base,
+                    at_limit = const std::mem::offset_of!(Granule, limit),
+                    at_base = const std::mem::offset_of!(Granule, base),
+                    options(pure, readonly, nostack, preserves_flags),
+                );
+            }
+            (limit, base)
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        {
+            let limit = self.limit.load(Ordering::Acquire);
+            (limit, self.base.load(Ordering::Relaxed))
+        }
     }
 }

@@ -41,6 +41,9 @@ pub const TERRITORIES: usize = 32;
 /// Pages of territory 0, and pages that one summary word describes.
 pub const TERRITORY_FIRST: u64 = 512;
 
+/// `Header::modes`: readers of locks store their marks plainly (see `protocol`).
+pub const ASYMMETRIC: u16 = 1;
+
 /// The first page of a pool.
 #[repr(C)]
 #[derive(Debug)]
@@ -50,7 +53,9 @@ pub struct Header {
     /// [`VERSION`].
     pub version: u32,
     /// [`PAGE_SHIFT`] when made.
-    pub page_shift: u32,
+    pub page_shift: u16,
+    /// [`ASYMMETRIC`], or 0.
+    pub modes: u16,
     /// Random tag of this pool: handles of other pools are told apart by it.
     pub tag: u64,
     /// Seed of the keyed hash, and what hashing fixed probe values gave where the pool was made.
@@ -100,8 +105,8 @@ pub struct ProcessRecord {
     pub state: AtomicU64,
     /// Process id, for messages only.
     pub pid: AtomicU32,
-    /// Reserved, 0.
-    pub reserved: AtomicU32,
+    /// 1: barriers that others have the kernel make reach this process (`membarrier`).
+    pub reached: AtomicU32,
 }
 
 /// `ProcessRecord::state`: the process has joined and was not buried.
@@ -141,8 +146,14 @@ pub struct SeatHeap {
     pub page_lock: AtomicU64,
     /// Count of tokens this seat has given to runs (unique with the seat's number).
     pub token: AtomicU64,
+    /// 1 while whoever sits here is at work in its slabs.
+    pub turn: AtomicU64,
+    /// Seat + 1 of who works in this seat's slabs in its owner's place; STALE after that, until the owner has seen it; 0: open.
+    pub closed: AtomicU64,
+    /// Seat + 1 that this seat has closed or is closing; 0: none.
+    pub closing: AtomicU64,
     /// Reserved, 0.
-    pub reserved: AtomicU64,
+    pub reserved: [AtomicU64; 2],
     /// For each kind of slab the page of one in this seat's ring of such slabs, 0: none.
     pub slabs: [AtomicU64; CLASSES],
 }

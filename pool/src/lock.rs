@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// The longest sleep: a lost wake-up, or the death of who should have woken us, costs no more.
 pub const NAP: Duration = Duration::from_millis(5);
+/// The same where locks are asymmetric.
+pub const SHORT_NAP: Duration = Duration::from_millis(1);
 
 /// How long to wait for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,9 +297,10 @@ impl World for Floor<'_> {
 
     fn sleep(&self, word: &AtomicU64, seen: u64) {
         self.seat.pool().counters.waits.fetch_add(1, Ordering::Relaxed);
+        let longest = if self.asymmetric() { SHORT_NAP } else { NAP };
         let nap = match self.patience {
-            Patience::Until(end) => end.saturating_duration_since(Instant::now()).min(NAP),
-            _ => NAP,
+            Patience::Until(end) => end.saturating_duration_since(Instant::now()).min(longest),
+            _ => longest,
         };
         crate::sys::futex::wait(low_half(word), seen as u32, nap);
     }

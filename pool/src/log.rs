@@ -13,6 +13,7 @@
 
 mod chunk;
 mod op;
+mod pair;
 mod record;
 mod recover;
 mod taken;
@@ -232,7 +233,7 @@ impl LogCx {
         let head = at.head.load(Ordering::Relaxed);
         RecordView {
             kind: Kind::of(head),
-            size: ((head >> 8) as u8).min(8),
+            size: (head >> 8) as u8,
             aux: head >> 16,
             offset: at.offset.load(Ordering::Relaxed),
             value: at.value.load(Ordering::Relaxed),
@@ -290,11 +291,15 @@ impl LogCx {
     /// Saves one aligned word.
     #[inline(always)]
     pub fn save_word(&self, at: &AtomicU64) {
-        let address = std::ptr::from_ref(at).cast::<u8>();
-        let offset =
-            self.pool().offset_of(address).unwrap_or_else(|| panic!("saved word is not in the pool"));
+        let offset = self.offset_of_word(at);
         let value = at.load(Ordering::Relaxed);
         self.push(RecordView { kind: Kind::Old, size: 8, aux: 0, offset, value });
+    }
+
+    #[inline(always)]
+    fn offset_of_word(&self, at: &AtomicU64) -> u64 {
+        let address = std::ptr::from_ref(at).cast::<u8>();
+        self.pool().offset_of(address).unwrap_or_else(|| panic!("saved word is not in the pool"))
     }
 
     // ---- holding open, commit, undo

@@ -3,7 +3,7 @@
 use crate::backing::{Backing, Kind};
 use crate::draft;
 use crate::error::{Error, Result};
-use crate::layout::{self, HEADER_FIXED, Header, LIVE, MAGIC, PAGE, PAGE_SHIFT, VERSION, fresh};
+use crate::layout::{self, ASYMMETRIC, HEADER_FIXED, Header, LIVE, MAGIC, PAGE, PAGE_SHIFT, VERSION, fresh};
 use crate::name;
 use crate::options::Options;
 use crate::process::Process;
@@ -51,6 +51,8 @@ pub struct Info {
     pub buried: u64,
     /// Processes that have joined and were not buried.
     pub processes: u32,
+    /// Whether its locks are asymmetric ([`Options::asymmetric_locks`]).
+    pub asymmetric_locks: bool,
 }
 
 /// How a pool is addressed: by name in `/dev/shm`, or by path.
@@ -178,6 +180,7 @@ impl RawPool {
             waited: self.counters.waits.load(Ordering::Relaxed),
             buried: self.counters.buried.load(Ordering::Relaxed),
             processes: (0..self.record_count()).filter(|r| self.record_state(*r) & LIVE != 0).count() as u32,
+            asymmetric_locks: self.is_asymmetric(),
         }
     }
 }
@@ -280,7 +283,8 @@ fn write_header(options: &Options, windows: &Windows, length: u64, upper: &'stat
     let h = unsafe { &mut *at };
     h.magic = MAGIC;
     h.version = VERSION;
-    h.page_shift = PAGE_SHIFT;
+    h.page_shift = PAGE_SHIFT as u16;
+    h.modes = if options.asymmetric_locks { ASYMMETRIC } else { 0 };
     h.tag = sys::random() | 1;
     h.hash_seed = seed;
     h.hash_probe = upper.hash_probe(seed);
@@ -352,8 +356,13 @@ fn check_header(backing: &Backing) -> Result<u64> {
     if fnv1a(&page[..HEADER_FIXED]) != u64_at(HEADER_FIXED) {
         return damaged("the checksum is wrong");
     }
-    if u32_at(offset_of!(Header, page_shift)) != PAGE_SHIFT {
+    let (page_shift, modes) =
+        (u32_at(offset_of!(Header, page_shift)) & 0xffff, u32_at(offset_of!(Header, page_shift)) >> 16);
+    if page_shift != PAGE_SHIFT {
         return damaged("it was made with pages of another size");
+    }
+    if modes & !(ASYMMETRIC as u32) != 0 {
+        return damaged("it was made with modes that this build does not know");
     }
     if length < fresh::LEAST || length % PAGE != 0 {
         return damaged("its length is impossible");

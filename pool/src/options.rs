@@ -14,6 +14,7 @@ pub struct Options {
     pub(crate) grow_step: u64,
     pub(crate) grow_ceiling: u64,
     pub(crate) hard_limit: u64,
+    pub(crate) asymmetric_locks: bool,
     pub(crate) window: Option<u64>,
     pub(crate) second_mapping: bool,
     pub(crate) verify: bool,
@@ -35,6 +36,7 @@ impl Options {
             grow_step: 4 << 20,
             grow_ceiling: 16 << 20,
             hard_limit: 0,
+            asymmetric_locks: false,
             window: None,
             second_mapping: false,
             verify: false,
@@ -64,6 +66,13 @@ impl Options {
     /// A length that a new pool may never pass.
     pub fn hard_limit(mut self, bytes: u64) -> Options {
         self.hard_limit = bytes.max(fresh::LEAST) / PAGE * PAGE;
+        self
+    }
+
+    /// Whether read locks of a new pool are taken by plain stores, and writers pay for it by a system call (`docs/design.md`, "Asymmetric locks"). A
+    /// process whose system refuses that call cannot open the pool.
+    pub fn asymmetric_locks(mut self, yes: bool) -> Options {
+        self.asymmetric_locks = yes;
         self
     }
 

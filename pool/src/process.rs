@@ -50,6 +50,13 @@ impl Inner {
         self.process.record.load(Ordering::SeqCst).checked_sub(1)
     }
 
+    /// Makes a full memory barrier in all threads of a process that has joined, as they are when they next do anything; false if that cannot be done.
+    pub fn barrier_reaches(&self, record: u64) -> bool {
+        let reached = |r: &ProcessRecord| r.reached.load(Ordering::SeqCst) == 1;
+        u32::try_from(record).is_ok_and(|r| self.record_at(r).is_some_and(reached))
+            && crate::sys::membarrier::everywhere()
+    }
+
     /// Joins the pool: takes a record, buries the dead.
     ///
     /// # Errors
@@ -69,6 +76,13 @@ impl Inner {
     }
 
     fn take_record(&self, table: &mut Table, epoch: u64) -> Result<()> {
+        // Before any lock is taken: the barrier of a writer would not reach us, and it would not see what we read.
+        if self.is_asymmetric() && !crate::sys::membarrier::register() {
+            return Err(Error::Unsupported(format!(
+                "`{}` has asymmetric locks, for which each process must register with membarrier: the system refuses this one",
+                self.backing.name
+            )));
+        }
         // A child made between the lock and `Liveness::keep` would keep us alive beyond our death.
         let _no_fork = crate::fork::no_fork();
         let Some(fd) = self.backing.reopen()? else {
@@ -112,6 +126,7 @@ impl Inner {
             return Err(Error::Damaged(format!("process record {index} is missing")));
         };
         r.pid.store(std::process::id(), Ordering::Relaxed);
+        r.reached.store(crate::sys::membarrier::register() as u32, Ordering::Relaxed);
         // Dead before: the record was never ours. After: whoever gets the byte buries us.
         let last = r.state.load(Ordering::SeqCst) & !(LIVE | BURYING);
         r.state.store(last.wrapping_add(2) & !BURYING | LIVE, Ordering::SeqCst);

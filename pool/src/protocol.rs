@@ -292,8 +292,9 @@ fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(),
     if world.asymmetric() && !world.barrier() {
         return Err(Refusal::NoBarrier);
     }
-    let me = world.me();
-    for seat in (0..world.seats()).filter(|s| summary >> (s % 32) & 1 != 0 && *s != me) {
+    let (me, seats) = (world.me(), world.seats());
+    let noted = (0..32).filter(|bit| summary >> bit & 1 != 0).flat_map(|bit| (bit..seats).step_by(32));
+    for seat in noted.filter(|s| *s != me) {
         // To pass over it would let a writer in beside a reader.
         for mark in world.marks(seat).ok_or(Refusal::Unseen(seat))? {
             let mut turns = 0;

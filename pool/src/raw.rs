@@ -3,7 +3,7 @@
 use crate::backing::Backing;
 use crate::error::{Error, Result};
 use crate::granule::{Granule, granule};
-use crate::layout::Header;
+use crate::layout::{ASYMMETRIC, Header};
 use crate::process::Process;
 use crate::upper::Upper;
 use crate::window::Windows;
@@ -47,7 +47,7 @@ impl Inner {
 
     /// Whether the pool's readers store their marks plainly (`protocol`).
     pub fn is_asymmetric(&self) -> bool {
-        false
+        self.header().modes & ASYMMETRIC != 0
     }
 
     /// The pool's header. Read-mostly; the fields that change are atomics.
@@ -88,6 +88,7 @@ impl Inner {
     }
 
     /// Offset of an address in any of this pool's windows.
+    #[inline]
     pub fn offset_of(&self, address: *const u8) -> Option<u64> {
         let g = granule(address as usize);
         if !std::ptr::eq(g.pool.load(Ordering::Relaxed), self) {
@@ -103,6 +104,12 @@ impl Granule {
     pub fn offset(&self, address: usize) -> Option<u64> {
         let offset = address.wrapping_sub(self.start.load(Ordering::Relaxed));
         (offset < self.len.load(Ordering::Relaxed)).then_some(offset as u64)
+    }
+
+    /// Offset of an address that lies in this granule's window.
+    #[inline(always)]
+    pub fn distance(&self, address: usize) -> u64 {
+        address.wrapping_sub(self.start.load(Ordering::Relaxed)) as u64
     }
 
     /// The pool with a window in this granule.

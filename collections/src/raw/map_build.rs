@@ -11,7 +11,6 @@ use crate::key::Key;
 use crate::relocatable::{Emplace, Relocatable};
 use aquifer_pool::log::LogCx;
 use aquifer_pool::{Error, Result};
-use std::sync::atomic::AtomicU64;
 
 /// Builds a map's header from pairs. Of equal keys the last one's value counts.
 ///
@@ -94,9 +93,9 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
     fn grow(&mut self, least: usize) -> Result<Table<K, V>> {
         let too_large = || Error::TooLarge(least, size_of::<Slot<K, V>>());
         let buckets = table::buckets_for(least).ok_or_else(too_large)?;
-        let bytes = table::bytes::<K, V>(buckets).ok_or_else(too_large)?;
+        let (bytes, entries) = table::bytes::<K, V>(buckets);
         let (offset, start) = mem::block(self.log, bytes, table::align::<K, V>())?;
-        let new = Table::at(start, buckets - 1);
+        let new = Table::at(start.wrapping_add(entries), buckets - 1);
         new.wipe();
         for slot in Slots::of(self.table, self.items as usize) {
             // SAFETY: a full slot of the table so far.
@@ -114,10 +113,13 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
 
     fn finish(self) -> Header {
         let counts = Counts { items: self.items, growth_left: self.left };
-        Header {
-            table: AtomicU64::new(self.offset),
-            mask: AtomicU64::new(self.table.map_or(0, |t| t.mask as u64)),
-            counts: AtomicU64::new(counts.packed()),
+        match self.table {
+            None => Header::new(),
+            Some(table) => Header {
+                control: self.offset + table::bytes::<K, V>(table.buckets()).1 as u64,
+                mask: table.mask as u64,
+                counts: counts.packed(),
+            },
         }
     }
 }

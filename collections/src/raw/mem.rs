@@ -13,6 +13,32 @@ pub(crate) fn is_plain<T: Relocatable>() -> bool {
     TypeId::of::<T::Kind>() == TypeId::of::<ByValue>()
 }
 
+/// Whether one store replaces a value of this type: one aligned scalar of at most 8 bytes.
+#[inline(always)]
+pub(crate) fn is_one_store<T: Relocatable>() -> bool {
+    is_plain::<T>() && size_of::<T>() <= 8 && T::SCHEMA.shape.is_one_store()
+}
+
+/// Exchanges two values of a type that [`is_one_store`]; the one at `old` by one store.
+///
+/// # Safety
+/// Both are values, aligned and exclusively the caller's.
+#[inline(always)]
+pub(crate) unsafe fn swap_by_one_store<T: Relocatable>(old: *mut T, new: *mut T) {
+    // SAFETY: the caller's contract; scalars have no padding, so that their bytes are numbers. Volatile, so that a store stays one.
+    unsafe {
+        let before = old.read();
+        match size_of::<T>() {
+            1 => old.cast::<u8>().write_volatile(new.cast::<u8>().read()),
+            2 => old.cast::<u16>().write_volatile(new.cast::<u16>().read()),
+            4 => old.cast::<u32>().write_volatile(new.cast::<u32>().read()),
+            8 => old.cast::<u64>().write_volatile(new.cast::<u64>().read()),
+            _ => old.write(new.read()),
+        }
+        new.write(before);
+    }
+}
+
 /// `count * size` bytes, if a pool can hold that many.
 #[inline]
 pub(crate) fn bytes_of(count: usize, size: usize) -> Result<usize> {
@@ -59,7 +85,9 @@ fn reserve_slow(log: &LogCx, old_bytes: usize) -> Result<()> {
 /// Harmless when the operation is undone: the block is then merely longer than its owner knows.
 #[inline]
 pub(crate) fn lengthen(log: &LogCx, offset: u64, bytes: usize) -> bool {
+    // Others may have grown the pool to where the block now ends: what a resolve is asked for must be in reach.
     aquifer_alloc::resize_in_place(log, offset, bytes).unwrap_or(false)
+        && log.pool().at(offset, bytes as u64).is_ok()
 }
 
 /// Stores a header word that alone makes a change visible.

@@ -6,7 +6,7 @@
 //! | `mem` | blocks, old bytes, removal: the steps that all containers share |
 //! | `types` | what the collections are to the rest of the crate, and what they are built from |
 //! | `vec`, `boxed`, `string` | containers with one block |
-//! | `group`, `table`, `map`, `map_build` | the hash table: sixteen slots at once, the probe, the operations, making a whole one |
+//! | `group`, `table`, `map`, `map_build` | the hash table: sixteen slots at once, the probe, the operations (a file each), making a whole one |
 #![allow(unsafe_code)]
 
 pub(crate) mod boxed;

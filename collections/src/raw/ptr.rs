@@ -2,55 +2,100 @@
 //!
 //! A container knows no pool: its own address tells, through the table of granules. What a resolve returns stays mapped until the pool
 //! is closed, so that a reference made of it may live as long as the borrow of the container.
+//!
+//! Whoever takes a lock makes reachable what the pool has grown to by then, and fails if it cannot (`RawLock::read`, `write`); opening a name or a
+//! handle, and what allocates, do the same. So what lies beyond the limit here is damage. That there is no way back from here, no larger
+//! window to be mapped meanwhile, is what lets the compiler lift the steps of a resolve out of a loop.
 
+use crate::hash::Seed;
 use aquifer_pool::granule::granule;
 use aquifer_pool::layout::Header;
-use aquifer_pool::{Error, Inner};
+
+/// What this process can reach of a pool: its first `limit` bytes, from `base` on.
+#[derive(Clone, Copy)]
+pub(crate) struct Reach {
+    limit: u64,
+    base: *mut u8,
+}
+
+impl Reach {
+    /// The reach into the pool at an address; none where no pool lies.
+    #[inline(always)]
+    pub(crate) fn at(address: usize) -> Reach {
+        let (limit, base) = granule(address).reach();
+        Reach { limit, base }
+    }
+
+    /// The reach into the pool that a container lies in.
+    #[inline(always)]
+    pub(crate) fn of<C>(container: &C) -> Reach {
+        Reach::at(std::ptr::from_ref(container).addr())
+    }
+
+    /// Address of `len` bytes at `offset`. Panics when they are outside of the pool: the bytes of the container are damaged.
+    #[inline(always)]
+    pub(crate) fn resolve(self, offset: u64, len: u64) -> *mut u8 {
+        if offset > self.limit || len > self.limit - offset {
+            self.beyond(offset, len);
+        }
+        self.base.wrapping_add(offset as usize)
+    }
+
+    /// Address of `offset`, with `below` bytes before it and `above` bytes from it on. Panics when they are outside of the pool.
+    #[inline(always)]
+    pub(crate) fn resolve_around(self, offset: u64, below: u64, above: u64) -> *mut u8 {
+        let end = offset.wrapping_add(above);
+        if end > self.limit || end < above || offset < below {
+            self.beyond(offset.saturating_sub(below), below.saturating_add(above));
+        }
+        self.base.wrapping_add(offset as usize)
+    }
+
+    /// Seed of the keyed hash. Panics where no pool lies.
+    #[inline(always)]
+    pub(crate) fn seed(self) -> Seed {
+        if self.base.is_null() {
+            stray();
+        }
+        // SAFETY: every window begins with the header, which opening has checked; the seed never changes after the pool was made.
+        unsafe { (*self.base.cast::<Header>()).hash_seed }
+    }
+
+    /// Seed of the keyed hash, after a resolve.
+    #[inline(always)]
+    pub(crate) fn seed_of_resolved(self) -> Seed {
+        // SAFETY: what was resolved is less than a limit, which is 0 where no pool lies; the rest as in `seed`.
+        unsafe { (*self.base.cast::<Header>()).hash_seed }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn beyond(self, offset: u64, len: u64) -> ! {
+        if self.base.is_null() {
+            stray();
+        }
+        damaged(&format!("{len} bytes at {offset:#x} are outside of the pool"));
+    }
+}
 
 /// Address of `len` bytes at `offset` in the pool that the container at `container` lies in.
 ///
 /// Panics when they are outside of the pool: its bytes are damaged.
 #[inline(always)]
 pub(crate) fn resolve<C>(container: &C, offset: u64, len: u64) -> *mut u8 {
-    let address = std::ptr::from_ref(container).addr();
-    match granule(address).resolve(offset, len) {
-        Some(at) => at,
-        None => resolve_slow(address, offset, len),
-    }
+    Reach::of(container).resolve(offset, len)
 }
 
-#[cold]
-#[inline(never)]
-fn resolve_slow(address: usize, offset: u64, len: u64) -> *mut u8 {
-    match pool_of(address).at(offset, len) {
-        Ok(at) => at,
-        Err(Error::Damaged(what)) => damaged(&what),
-        Err(e) => panic!("the pool can no longer be followed: {e}"),
-    }
-}
-
-/// Seed of the keyed hash of the pool that `container` lies in.
+/// Offset of a container that lies in a pool, by its address.
 #[inline(always)]
-pub(crate) fn seed<C>(container: &C) -> [u64; 2] {
-    seed_at(std::ptr::from_ref(container).addr())
+pub(crate) fn offset_of_container(address: usize) -> u64 {
+    granule(address).distance(address)
 }
 
 /// Seed of the keyed hash of the pool at an address.
 #[inline(always)]
-pub(crate) fn seed_at(address: usize) -> [u64; 2] {
-    let base = granule(address).base();
-    if base.is_null() {
-        stray();
-    }
-    // SAFETY: every window begins with the header, which opening has checked; the seed never changes after the pool was made.
-    unsafe { (*base.cast::<Header>()).hash_seed }
-}
-
-/// The pool that an address lies in.
-fn pool_of<'a>(address: usize) -> &'a Inner {
-    // SAFETY: whoever has a reference to a container keeps its pool joined; `'a` does not leave the functions of this module.
-    let pool = unsafe { granule(address).pool() };
-    pool.unwrap_or_else(|| stray())
+pub(crate) fn seed_at(address: usize) -> Seed {
+    Reach::at(address).seed()
 }
 
 /// A container is being read where no pool lies.

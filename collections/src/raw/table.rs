@@ -1,18 +1,23 @@
 //! The block of a hash table as addresses, and the one probe loop.
 //!
 //! ```text
-//! block:  entry 0 | entry 1 | .. | entry buckets-1 | pad to 16 | control bytes: buckets + 16
+//! block:  0..15 bytes | entry buckets-1 | .. | entry 1 | entry 0 | control bytes: buckets + 16
 //! ```
+//!
+//! A header refers to the control bytes: all else is found from there. The bytes in front make their offset a multiple of 16.
 //!
 //! The last 16 control bytes repeat those before them, so that a group may begin at any slot: byte `buckets + i` equals byte `i`. In tables
 //! with fewer than 16 slots they repeat them more than once; every group then sees every slot.
 
 use super::group::{Bits, DELETED, EMPTY, Group, WIDTH};
-use super::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::ptr::{self, Reach};
+use crate::hash::Seed;
+use std::marker::PhantomData;
 
 /// Slots of the smallest table.
 pub(crate) const FEWEST: usize = 4;
+/// Slots of the largest: counts have 32 bits.
+const MOST: usize = 1 << 31;
 
 /// One key and its value.
 #[repr(C)]
@@ -23,14 +28,16 @@ pub(crate) struct Slot<K, V> {
 
 /// Header of a map.
 ///
-/// Invariant: `table` is 0, and so are the others; or a block of `bytes(mask + 1)` bytes with `mask + 1` a power of two, of whose slots
-/// `items` are full, and at most `room(mask + 1) - growth_left` are full or [`DELETED`].
+/// Invariant: `control` is 0, and so are the others; or the control bytes of a block of `bytes(mask + 1)` bytes with `mask + 1` a power of two,
+/// of whose slots `items` are full, and at most `room(mask + 1) - growth_left` are full or [`DELETED`].
+///
+/// Plain words, so that the compiler may keep them in registers: nobody changes them while somebody may read them.
 #[repr(C)]
 pub(crate) struct Header {
-    pub(crate) table: AtomicU64,
-    pub(crate) mask: AtomicU64,
+    pub(crate) control: u64,
+    pub(crate) mask: u64,
     /// Items in the low half, growth left in the high one: they change together, by one store.
-    pub(crate) counts: AtomicU64,
+    pub(crate) counts: u64,
 }
 
 const _: () = assert!(size_of::<Header>() == 24);
@@ -43,6 +50,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    #[inline(always)]
     pub(crate) fn packed(self) -> u64 {
         self.items as u64 | (self.growth_left as u64) << 32
     }
@@ -50,38 +58,62 @@ impl Counts {
 
 impl Header {
     pub(crate) fn new() -> Header {
-        Header { table: AtomicU64::new(0), mask: AtomicU64::new(0), counts: AtomicU64::new(0) }
+        Header { control: 0, mask: 0, counts: 0 }
     }
 
     #[inline(always)]
     pub(crate) fn counts(&self) -> Counts {
-        let c = self.counts.load(Ordering::Relaxed);
-        Counts { items: c as u32, growth_left: (c >> 32) as u32 }
+        Counts { items: self.counts as u32, growth_left: (self.counts >> 32) as u32 }
     }
 
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.counts.load(Ordering::Relaxed) as u32 as usize
+        self.counts as u32 as usize
     }
 
     /// The table; panics if the header speaks of bytes outside of the pool.
     #[inline(always)]
     pub(crate) fn table<K, V>(&self) -> Option<Table<K, V>> {
-        let (offset, bytes) = self.extent::<K, V>()?;
-        Some(Table::at(ptr::resolve(self, offset, bytes), self.mask.load(Ordering::Relaxed) as usize))
+        Some(self.table_and_seed()?.0)
     }
 
-    /// Offset and length of the table's block.
+    /// The table, and the seed of its hashes.
     #[inline(always)]
-    pub(crate) fn extent<K, V>(&self) -> Option<(u64, u64)> {
-        let offset = self.table.load(Ordering::Relaxed);
-        if offset == 0 {
+    pub(crate) fn table_and_seed<K, V>(&self) -> Option<(Table<K, V>, Seed)> {
+        let reach = Reach::of(self);
+        if self.control == 0 {
             return None;
         }
-        let buckets = (self.mask.load(Ordering::Relaxed) as usize).wrapping_add(1);
-        let Some(bytes) = bytes::<K, V>(buckets) else { ptr::damaged("a table is larger than any pool") };
-        Some((offset, bytes as u64))
+        let mask = self.mask();
+        let control = reach.resolve_around(self.control, entries::<K, V>(mask), (mask + 1 + WIDTH) as u64);
+        Some((Table::at(control, mask), reach.seed_of_resolved()))
     }
+
+    /// Slots less one. A table with more than 32 bits of them is damaged, and bounds are checked by what is left.
+    #[inline(always)]
+    pub(crate) fn mask(&self) -> usize {
+        self.mask as u32 as usize
+    }
+
+    /// Offset and length of the table's block, and how far into it the control bytes are.
+    pub(crate) fn extent<K, V>(&self) -> Option<(u64, u64, u64)> {
+        if self.control == 0 {
+            return None;
+        }
+        let entries = entries::<K, V>(self.mask());
+        let Some(block) = self.control.checked_sub(entries) else {
+            ptr::damaged("a table begins before its pool")
+        };
+        Some((block, entries + (self.mask() + 1 + WIDTH) as u64, entries))
+    }
+}
+
+/// Bytes before the control bytes of a table with `mask + 1` slots.
+#[inline(always)]
+fn entries<K, V>(mask: usize) -> u64 {
+    // No more than 32 bits each.
+    const { assert!(size_of::<Slot<K, V>>() < 1 << 31) };
+    ((mask as u64 + 1) * size_of::<Slot<K, V>>() as u64).next_multiple_of(WIDTH as u64)
 }
 
 /// Entries that a table of so many slots takes.
@@ -98,21 +130,14 @@ pub(crate) fn buckets_for(items: usize) -> Option<usize> {
     if items < 8 {
         return Some(if items <= room(8) { 8 } else { 16 });
     }
-    // Counts have 32 bits.
     let buckets = (items.checked_mul(8)? / 7 + 1).checked_next_power_of_two()?;
-    (buckets <= 1 << 31).then_some(buckets)
+    (buckets <= MOST).then_some(buckets)
 }
 
-/// Where the control bytes begin.
-#[inline(always)]
-fn control_offset<K, V>(buckets: usize) -> Option<usize> {
-    Some(buckets.checked_mul(size_of::<Slot<K, V>>())?.checked_add(WIDTH - 1)? & !(WIDTH - 1))
-}
-
-/// Bytes of the block of a table.
-#[inline(always)]
-pub(crate) fn bytes<K, V>(buckets: usize) -> Option<usize> {
-    control_offset::<K, V>(buckets)?.checked_add(buckets)?.checked_add(WIDTH)
+/// Bytes of the block of a table of that many slots, and how many of them are before the control bytes.
+pub(crate) fn bytes<K, V>(buckets: usize) -> (usize, usize) {
+    let entries = entries::<K, V>(buckets - 1) as usize;
+    (entries + buckets + WIDTH, entries)
 }
 
 /// Alignment of the block of a table.
@@ -124,9 +149,9 @@ pub(crate) fn align<K, V>() -> usize {
 ///
 /// Invariant: the whole block, as long as `bytes(mask + 1)` says, is mapped; any index masked by `mask` is a slot of it.
 pub(crate) struct Table<K, V> {
-    pub(crate) entries: *mut Slot<K, V>,
     control: *mut u8,
     pub(crate) mask: usize,
+    _slots: PhantomData<*mut Slot<K, V>>,
 }
 
 impl<K, V> Clone for Table<K, V> {
@@ -140,6 +165,32 @@ impl<K, V> Copy for Table<K, V> {}
 #[inline(always)]
 pub(crate) fn fingerprint(hash: u64) -> u8 {
     (hash >> 57) as u8
+}
+
+/// Asks for a cache line that will be read soon. Any address may be asked for.
+#[inline(always)]
+fn prefetch(at: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a hint, which never faults; SSE is part of the target.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: a hint, which never faults.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+    let _ = at;
+}
+
+/// Where an entry is, or would be.
+pub(crate) enum Slotted {
+    /// There.
+    Full(usize),
+    /// It has none; this one is free.
+    Free(usize),
 }
 
 /// A probe: groups at triangular distances, so that each is visited once.
@@ -160,12 +211,10 @@ impl Probe {
 }
 
 impl<K, V> Table<K, V> {
-    /// The table whose block begins at `start`.
+    /// The table with these control bytes.
     #[inline(always)]
-    pub(crate) fn at(start: *mut u8, mask: usize) -> Table<K, V> {
-        let control = (mask.wrapping_add(1).wrapping_mul(size_of::<Slot<K, V>>()).wrapping_add(WIDTH - 1))
-            & !(WIDTH - 1);
-        Table { entries: start.cast(), control: start.wrapping_add(control), mask }
+    pub(crate) fn at(control: *mut u8, mask: usize) -> Table<K, V> {
+        Table { control, mask, _slots: PhantomData }
     }
 
     #[inline(always)]
@@ -176,14 +225,22 @@ impl<K, V> Table<K, V> {
     /// The slot of that number.
     #[inline(always)]
     pub(crate) fn slot(self, index: usize) -> *mut Slot<K, V> {
-        self.entries.wrapping_add(index & self.mask)
+        self.slots_end().wrapping_sub((index & self.mask) + 1)
+    }
+
+    /// Where the slots end: the first one is the last before this.
+    #[inline(always)]
+    pub(crate) fn slots_end(self) -> *mut Slot<K, V> {
+        self.control.cast()
     }
 
     /// Number of the slot at that address.
     #[inline(always)]
     pub(crate) fn index_of(self, slot: *const Slot<K, V>) -> usize {
         // Entries without size are all the same.
-        (slot.addr() - self.entries.addr()).checked_div(size_of::<Slot<K, V>>()).unwrap_or(0)
+        (self.control.addr() - slot.addr())
+            .checked_div(size_of::<Slot<K, V>>())
+            .map_or(0, |n| n.wrapping_sub(1))
     }
 
     /// The group of control bytes that begins at slot `at`.
@@ -220,6 +277,42 @@ impl<K, V> Table<K, V> {
         }
     }
 
+    /// Asks for the control bytes where the look-up of this hash begins.
+    #[inline(always)]
+    pub(crate) fn prefetch_group(self, hash: u64) {
+        prefetch(self.control.wrapping_add(hash as usize & self.mask));
+    }
+
+    /// Asks for the slot that the look-up of this hash compares first.
+    #[inline(always)]
+    pub(crate) fn prefetch_slot(self, hash: u64) {
+        let at = hash as usize & self.mask;
+        if let Some(bit) = self.group(at).equal(fingerprint(hash)).first() {
+            prefetch(self.slot(at + bit).cast());
+        }
+    }
+
+    /// The slot whose key is meant by `is`, or else the first one without an entry on the way of this hash: one probe for both.
+    #[inline(always)]
+    pub(crate) fn find_or_free(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Slotted {
+        let mut probe = Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask };
+        let mut free = None;
+        loop {
+            let group = self.group(probe.at);
+            for bit in group.equal(fingerprint(hash)) {
+                let index = (probe.at + bit) & self.mask;
+                // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
+                if is(unsafe { &(*self.slot(index)).key }) {
+                    return Slotted::Full(index);
+                }
+            }
+            free = free.or_else(|| Some((probe.at + group.free().first()?) & self.mask));
+            if group.empty().any() || probe.step().is_none() {
+                return free.map_or_else(|| ptr::damaged("a table is full"), Slotted::Free);
+            }
+        }
+    }
+
     /// The first slot without an entry on the way of this hash.
     #[inline]
     pub(crate) fn find_free(self, hash: u64) -> Option<usize> {
@@ -238,15 +331,21 @@ impl<K, V> Table<K, V> {
         unsafe { *self.control.add(index & self.mask) }
     }
 
-    /// Distances from the start of the block of the control bytes that [`set_control`](Self::set_control) changes.
+    /// Whether a slot's control byte is repeated.
     #[inline(always)]
-    pub(crate) fn control_offsets(self, index: usize, mut each: impl FnMut(u64)) {
-        let control = self.control.addr() - self.entries.addr();
-        let mut at = index & self.mask;
-        while at < self.buckets() + WIDTH {
-            each((control + at) as u64);
-            at += self.buckets();
-        }
+    pub(crate) fn is_repeated(self, index: usize) -> bool {
+        index & self.mask < WIDTH
+    }
+
+    /// Numbers of the control bytes that repeat a slot's.
+    #[inline(always)]
+    pub(crate) fn repeats(self, index: usize) -> impl Iterator<Item = usize> {
+        ((index & self.mask)..self.buckets() + WIDTH).step_by(self.buckets()).skip(1)
+    }
+
+    /// The control bytes, without those that repeat them.
+    pub(crate) fn controls(self) -> std::ops::Range<*const u8> {
+        self.control.cast_const()..self.control.cast_const().wrapping_add(self.buckets())
     }
 
     /// Stores a control byte and what repeats it.
@@ -258,6 +357,13 @@ impl<K, V> Table<K, V> {
             unsafe { self.control.add(at).write(byte) };
             at += self.buckets();
         }
+    }
+
+    /// Stores the control byte of a slot where it is not repeated.
+    #[inline(always)]
+    pub(crate) fn set_one_control(self, index: usize, byte: u8) {
+        // SAFETY: a slot's control byte (invariant).
+        unsafe { self.control.add(index & self.mask).write(byte) };
     }
 
     /// Makes all slots empty: for a block that is not linked in yet.
@@ -297,8 +403,10 @@ mod tests {
     #[test]
     fn repeated_control_bytes_follow_their_slots_in_tables_of_any_size() {
         for buckets in [4, 8, 16, 32, 64] {
-            let mut block = vec![0u64; bytes::<u64, u64>(buckets).unwrap() / 8 + 2];
-            let table = Table::<u64, u64>::at(block.as_mut_ptr().cast(), buckets - 1);
+            let (len, entries) = bytes::<u64, u64>(buckets);
+            let mut block = vec![0u64; len / 8 + 2];
+            let control = block.as_mut_ptr().wrapping_byte_add(entries).cast();
+            let table = Table::<u64, u64>::at(control, buckets - 1);
             table.wipe();
             for i in 0..buckets {
                 table.set_control(i, i as u8);

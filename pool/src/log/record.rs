@@ -28,6 +28,8 @@ pub enum Kind {
     OldBlock = 10,
     /// Commit: the `value` intents from record `offset` on, below this one, are void: their value has found another place.
     Cancel = 11,
+    /// Undo: write `value` back at `offset`, and the byte `size` at `aux`.
+    OldPair = 12,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             9 => Kind::Mark,
             10 => Kind::OldBlock,
             11 => Kind::Cancel,
+            12 => Kind::OldPair,
             _ => Kind::Nothing,
         }
     }
@@ -59,7 +62,7 @@ impl Kind {
 pub struct RecordView {
     /// What it asks for.
     pub kind: Kind,
-    /// Bytes of an `Old`, 0 else.
+    /// Bytes of an `Old`; the byte of an `OldPair`; 0 else.
     pub size: u8,
     /// 48 bits of further information: an offset of a schema or block.
     pub aux: u64,

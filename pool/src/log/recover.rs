@@ -18,13 +18,10 @@ impl LogCx {
 
     pub(super) fn undo_one(&self, i: u32, r: RecordView) {
         match r.kind {
-            Kind::Old => {
-                if let Ok(at) = self.pool().at(r.offset, r.size as u64) {
-                    // SAFETY: in bounds by `at`; under a lock that the seat holds, or not linked in (contract of `save`).
-                    unsafe {
-                        std::ptr::copy_nonoverlapping((&raw const r.value).cast::<u8>(), at, r.size as usize)
-                    };
-                }
+            Kind::Old => self.put_back(r.offset, r.value, r.size.min(8)),
+            Kind::OldPair => {
+                self.put_back(r.offset, r.value, 8);
+                self.put_back(r.aux, r.size as u64, 1);
             }
             Kind::OldBlock => self.copy_back(r),
             Kind::Alloc => self.pool().upper.undo(self, r),
@@ -35,6 +32,13 @@ impl LogCx {
             _ => {}
         }
         compiler_fence(Ordering::SeqCst);
+    }
+
+    fn put_back(&self, offset: u64, value: u64, size: u8) {
+        if let Ok(at) = self.pool().at(offset, size as u64) {
+            // SAFETY: in bounds by `at`; under a lock that the seat holds, or not linked in (contract of `save`).
+            unsafe { std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), at, size as usize) };
+        }
     }
 
     pub(super) fn copy_back(&self, r: RecordView) {
@@ -92,7 +96,7 @@ impl LogCx {
     /// Drops the old bytes of what a dead occupant had open: they belong to memory that was freed since. Repeatable.
     pub(crate) fn forget_old(&self) {
         for i in 0..self.len() {
-            if matches!(self.read(i).kind, Kind::Old | Kind::OldBlock | Kind::Shift) {
+            if matches!(self.read(i).kind, Kind::Old | Kind::OldPair | Kind::OldBlock | Kind::Shift) {
                 self.write(i, RecordView::new(Kind::Nothing, 0, 0));
             }
         }

@@ -1,0 +1,103 @@
+//! Looking keys up.
+
+use super::*;
+
+impl Header {
+    /// Table and slot of a key. One resolve, one hash, and on average little more than one group.
+    ///
+    /// All that does not depend on the key comes first, without a way back, so that the compiler lifts it out of a loop.
+    #[inline(always)]
+    pub(super) fn seek<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized>(
+        &self,
+        key: &Q,
+    ) -> Option<(Table<K, V>, usize)> {
+        let (table, seed) = self.table_and_seed::<K, V>()?;
+        let hash = key.hash(seed);
+        Some((table, table.find(hash, |k| k.borrow().same(key))?))
+    }
+
+    /// The entry of a key.
+    #[inline(always)]
+    pub(crate) fn find<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<(&K, &V)> {
+        let (table, index) = self.seek::<K, V, Q>(key)?;
+        // SAFETY: `find` returns full slots; nobody changes the table while the header is borrowed; its bytes stay mapped for longer.
+        let slot = unsafe { &*table.slot(index) };
+        Some((&slot.key, &slot.value))
+    }
+
+    /// Entries that fit without a larger table.
+    pub(crate) fn capacity(&self) -> usize {
+        let c = self.counts();
+        c.items as usize + c.growth_left as usize
+    }
+
+    /// All entries.
+    pub(crate) fn slots<K, V>(&self) -> Slots<K, V> {
+        Slots::of(self.table(), self.len())
+    }
+}
+
+impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
+    /// The key's slot, found by another form of it.
+    #[inline]
+    pub(crate) fn locate<Q: ShHash + Eq + ?Sized>(self, key: &Q) -> Found<'a, K, V>
+    where
+        K: Borrow<Q>,
+    {
+        let hash = key.hash(self.seed());
+        if let Some(table) = self.header().table::<K, V>()
+            && let Some(index) = table.find(hash, |k| k.borrow().same(key))
+        {
+            return Found::Full(Full { map: self, slot: table.slot(index) });
+        }
+        Found::Free(self, hash)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut<Q: ShHash + Eq + ?Sized>(self, key: &Q) -> Option<&'a mut V::Access>
+    where
+        K: Borrow<Q>,
+    {
+        let (table, index) = self.header().seek::<K, V, Q>(key)?;
+        Some(Full { map: self, slot: table.slot(index) }.into_mut())
+    }
+}
+
+impl<'a, K: Key, V: Relocatable> Full<'a, K, V> {
+    pub(crate) fn key(&self) -> &K {
+        // SAFETY: a full slot, which nobody changes while `self` is borrowed.
+        unsafe { &(*self.slot).key }
+    }
+
+    pub(crate) fn value(&self) -> &V {
+        // SAFETY: as for `key`.
+        unsafe { &(*self.slot).value }
+    }
+
+    /// The same once more, for as long as this one is borrowed.
+    pub(crate) fn again(&mut self) -> Full<'_, K, V> {
+        let MapMut { header, log, cx, schema, .. } = self.map;
+        Full { map: MapMut { header, log, cx, schema, _entries: PhantomData }, slot: self.slot }
+    }
+
+    /// Mutable access to the value.
+    #[inline(always)]
+    pub(crate) fn into_mut(self) -> &'a mut V::Access {
+        // SAFETY: a full slot, exclusively ours for `'a` by the place that the map was made of.
+        unsafe { V::access(&raw mut (*self.slot).value, self.map.cx) }
+    }
+}
+
+/// A reference to the value of a key that carries the place's context.
+pub(crate) fn access_ref<'a, K, V: Relocatable, Q>(
+    place: &'a Place<ShMap<K, V>>,
+    key: &Q,
+) -> Option<&'a V::Access>
+where
+    K: Key + Borrow<Q>,
+    Q: ShHash + Eq + ?Sized,
+{
+    let (_, value) = place.header.find::<K, V, Q>(key)?;
+    // SAFETY: a value in the place's pool, borrowed as long as the place.
+    Some(unsafe { V::access_ref(value, place.cx()) })
+}

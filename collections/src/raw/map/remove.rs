@@ -1,0 +1,124 @@
+//! Entries go.
+
+use super::*;
+
+impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
+    #[inline]
+    pub(crate) fn remove<Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<V::Taken<'a>>
+    where
+        K: Borrow<Q>,
+    {
+        let (table, index) = self.header().seek::<K, V, Q>(key)?;
+        Some(self.remove_at(table, index))
+    }
+
+    #[inline]
+    fn remove_at(&self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
+        if self.is_simple() {
+            let (byte, counts) = self.counts_without(table, index);
+            self.mark_alone(table, index, byte, counts);
+            // SAFETY: the slot's entry was unlinked just above, and is plain data.
+            return unsafe { V::taken(&raw const (*table.slot(index)).value, self.cx) };
+        }
+        self.release_locks();
+        let op = self.log.begin();
+        self.vacate(table, index);
+        // SAFETY: the slot's entry was unlinked just above; its bytes stay while the map is borrowed for `'a`.
+        unsafe {
+            let slot = table.slot(index);
+            K::discard(&raw const (*slot).key, self.cx);
+            mem::hand_out(op, &raw const (*slot).value, self.cx)
+        }
+    }
+
+    /// Makes a full slot free, within the open operation.
+    #[inline]
+    fn vacate(&self, table: Table<K, V>, index: usize) {
+        let (byte, counts) = self.counts_without(table, index);
+        self.mark(table, index, byte, counts);
+    }
+
+    /// What a full slot's control byte and the counts become when its entry goes.
+    #[inline(always)]
+    fn counts_without(&self, table: Table<K, V>, index: usize) -> (u8, Counts) {
+        let Counts { items, growth_left } = self.header().counts();
+        let byte = table.vacated(index);
+        let growth_left = growth_left + (byte == EMPTY) as u32;
+        (byte, Counts { items: items.saturating_sub(1), growth_left })
+    }
+
+    /// Keeps what `keep` says; one operation for each entry that goes.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V::Access) -> bool) {
+        let Some(table) = self.header().table::<K, V>() else { return };
+        for slot in self.header().slots::<K, V>() {
+            // SAFETY: a full slot, exclusively ours; the reference handed to `keep` is over when it returns.
+            let (key, value) = unsafe { (&(*slot).key, V::access(&raw mut (*slot).value, self.cx)) };
+            if keep(key, value) {
+                continue;
+            }
+            self.release_locks();
+            let op = self.log.begin();
+            self.vacate(table, table.index_of(slot));
+            // SAFETY: unlinked just above; not used again.
+            unsafe {
+                K::discard(&raw const (*slot).key, self.cx);
+                V::discard(&raw const (*slot).value, self.cx);
+            }
+            // Dead before this: the entry is in. After: it is gone, and freed by us or by who buries us.
+            op.commit();
+        }
+    }
+
+    /// Removes all entries, and gives the table back: a handful of records, however many there are.
+    pub(crate) fn clear(&self) {
+        if self.header().control == 0 {
+            return;
+        }
+        let op = self.log.begin();
+        // SAFETY: the header's words are cleared just below, in the same operation.
+        unsafe { discard::<K, V>(self.header(), self.log, self.schema) };
+        for word in [Word::Control, Word::Mask, Word::Counts] {
+            self.change(word, 0);
+        }
+        // Dead before this: the map is as it was. After: it is empty, and the entries are freed by us or by who buries us.
+        op.commit();
+    }
+}
+
+impl<'a, K: Key, V: Relocatable> Full<'a, K, V> {
+    pub(crate) fn remove(self) -> V::Taken<'a> {
+        let table = self.map.table();
+        self.map.remove_at(table, table.index_of(self.slot))
+    }
+}
+
+/// Pushes intents for a table and what its entries own.
+///
+/// # Safety
+/// As for [`Relocatable::discard`].
+pub(crate) unsafe fn discard<K: Relocatable, V: Relocatable>(
+    header: &Header,
+    log: &LogCx,
+    schema: &'static Schema,
+) {
+    // The header may lie anywhere: what it speaks of is in the log's pool.
+    let Some((block, bytes, entries)) = header.extent::<K, V>() else { return };
+    let Ok(start) = log.pool().at(block, bytes) else { return };
+    let table = Table::<K, V>::at(start.wrapping_add(entries as usize), header.mask());
+    // The block's record is the lower one, so that it is carried out after the entries'.
+    mem::free(log, block);
+    if K::OWNED + V::OWNED == 0 || header.len() == 0 {
+        return;
+    }
+    if let Ok(node) = crate::pool_schemas::node_offset(log.pool(), schema) {
+        log.push(crate::discard::table_intent(block, table.buckets() as u64, node));
+        return;
+    }
+    for slot in Slots::of(Some(table), header.len()) {
+        // SAFETY: a full slot of a table that the caller has unlinked.
+        unsafe {
+            K::discard(&raw const (*slot).key, Cx::of(log));
+            V::discard(&raw const (*slot).value, Cx::of(log));
+        }
+    }
+}
