@@ -4,6 +4,7 @@ use crate::cx::Cx;
 use crate::relocatable::{ByValue, Emplace, InPlace, Kind, Relocatable};
 use crate::taken::Taken;
 use aquifer_pool::Result;
+use aquifer_pool::log::bytes_records;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
@@ -102,7 +103,7 @@ impl<T: Relocatable> Place<T> {
             let op = log.begin();
             let mut new = MaybeUninit::<T>::uninit();
             T::emplace(source, new.as_mut_ptr(), cx)?;
-            log.reserve(size_of::<T>().div_ceil(8) as u32)?;
+            log.reserve(bytes_records(size_of::<T>()) + 2 * T::OWNED as u32 + 3)?;
             crate::transaction::release_locks_at(log, p.cast(), size_of::<T>());
             let old = std::ptr::read(p.cast_const().cast::<MaybeUninit<T>>());
             log.save(p.cast(), size_of::<T>());
@@ -136,7 +137,7 @@ pub unsafe fn set<T: Relocatable + Emplace<S>, S>(p: *mut T, source: S, cx: Cx) 
         let mut new = MaybeUninit::<T>::uninit();
         T::emplace(source, new.as_mut_ptr(), cx)?;
         crate::transaction::release_locks_at(log, p.cast(), size_of::<T>());
-        log.reserve(size_of::<T>().div_ceil(8) as u32 + 2 * T::OWNED as u32)?;
+        log.reserve(bytes_records(size_of::<T>()) + 2 * T::OWNED as u32)?;
         log.save(p.cast(), size_of::<T>());
         T::discard(p, cx);
         std::ptr::copy_nonoverlapping(new.as_ptr(), p, 1);

@@ -25,7 +25,7 @@ pub const LOG_BARE: usize = HELD;
 /// The log of work that another log's commit needs.
 pub const LOG_INNER: usize = HELD + 1;
 /// Records of a log that stand in the seat itself; more are taken from the heap.
-pub const LOG_INLINE: usize = 16;
+pub const LOG_INLINE: usize = 32;
 /// Kinds of slabs that a seat may own.
 pub const CLASSES: usize = 64;
 /// Seats of the first chunk; chunk k holds `SEATS_FIRST << k`.
@@ -192,7 +192,7 @@ const _: () = assert!(size_of::<Record>() == 24 && size_of::<Log>() == 16 + LOG_
 const _: () =
     assert!(offset_of!(Seat, held) == 64 && offset_of!(Seat, marks) == 128 && offset_of!(Seat, heap) == 256);
 const _: () = assert!(size_of::<SeatHeap>() == 576);
-const _: () = assert!(offset_of!(Seat, logs) == 832 && size_of::<Seat>() == 4864);
+const _: () = assert!(offset_of!(Seat, logs) == 832 && size_of::<Seat>() == 8704);
 
 /// Where the parts of a new pool stand, in bytes from its start; all multiples of [`PAGE`].
 pub mod fresh {

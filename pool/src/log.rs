@@ -46,18 +46,33 @@ pub struct LogCx {
     state: Cell<u32>,
     /// Index + 1 of the highest intent that was pushed and is not carried out, or more.
     intents: Cell<u32>,
-    /// Records that fit without a further chunk.
+    /// Records that operations may push before a further chunk is needed: all but [`SPARE`].
     room: Cell<u32>,
     /// First index and first record of the last chunk used.
     recent: Cell<(u32, *const Record)>,
     /// Whether its intents are being carried out: damaged logs may join each other.
     carrying: Cell<bool>,
+    /// Whether no memory could be had to make the log longer while intents were carried out: it is not asked for again until the next commit.
+    short: Cell<bool>,
     /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
 }
 
 const LOANED: u32 = 1;
 const HOLD: u32 = 2;
+/// Records that operations leave to the carrying out of their intents, which therefore needs no memory: see [`LogCx::push_all`].
+const SPARE: u32 = 3;
+
+/// Records that an operation may push without any memory from the heap.
+pub const FIXED: u32 = LOG_INLINE as u32 - SPARE;
+/// Bytes that are saved in one record.
+const BYTES: usize = size_of::<Record>();
+
+/// Records that saving `len` bytes takes.
+#[inline(always)]
+pub const fn bytes_records(len: usize) -> u32 {
+    if len <= 8 { 1 } else { 1 + len.div_ceil(BYTES) as u32 }
+}
 
 impl LogCx {
     pub(crate) fn new(log: *const Log, seat: *const SeatCtx, index: usize) -> LogCx {
@@ -67,9 +82,10 @@ impl LogCx {
             index,
             state: Cell::new(0),
             intents: Cell::new(0),
-            room: Cell::new(LOG_INLINE as u32),
+            room: Cell::new(LOG_INLINE as u32 - SPARE),
             recent: Cell::new((u32::MAX, std::ptr::null())),
             carrying: Cell::new(false),
+            short: Cell::new(false),
             took: Cell::new(0),
         }
     }
@@ -149,15 +165,9 @@ impl LogCx {
     pub fn begin(&self) -> Op<'_> {
         let head = self.head();
         if head & COMMITTED != 0 {
-            self.finish_parked();
+            self.carry_out_all(); // what a panic over a damaged pool has left
         }
         Op { cx: self, base: (head & N) as u32, holders: self.holders(), thread: PhantomData }
-    }
-
-    /// An earlier commit could not get memory to carry out its intents: try again before anything else is logged.
-    #[cold]
-    fn finish_parked(&self) {
-        assert!(self.carry_out_all(), "out of memory while freeing nested values");
     }
 
     // ---- records
@@ -198,21 +208,56 @@ impl LogCx {
         }
     }
 
-    /// Writes records on top of a committed log and publishes them all by one store (see `Upper::carry_out`).
-    ///
-    /// # Errors
-    /// `OutOfMemory` when the log cannot be made longer; nothing is published.
-    pub fn push_all(&self, records: &[RecordView]) -> Result<()> {
-        self.reserve(records.len() as u32)?;
+    /// Writes records on top of a committed log and publishes them all by one store (see `Upper::carry_out`). At most
+    /// [`left`](Self::left) fit.
+    pub fn push_all(&self, records: &[RecordView]) {
+        assert!(records.len() as u32 <= self.left(), "a log of full length");
         let head = self.head();
         for (i, r) in records.iter().enumerate() {
             self.write((head & N) as u32 + i as u32, *r);
         }
         self.set_head(head + records.len() as u64);
-        Ok(())
+    }
+
+    /// Takes the top records, none of which takes more than its own place, off a committed log that has more than those.
+    pub fn pop(&self, count: u32) {
+        let head = self.head();
+        assert!(
+            (head & N) > (head >> BASE_SHIFT & N) + count as u64,
+            "a record below those that are taken off"
+        );
+        self.set_head(head - count as u64);
+    }
+
+    /// Whether `count` further records fit besides those that are kept for carrying out, in a longer log if it can be had.
+    pub fn has_room(&self, count: u32) -> bool {
+        if self.len() as u64 + count as u64 <= self.room.get() as u64 {
+            return true;
+        }
+        if !self.short.get() {
+            self.short.set(self.reserve(count).is_err());
+        }
+        !self.short.get()
+    }
+
+    /// Records that fit now, those included that are kept for carrying out: three at least while that has pushed none.
+    pub fn left(&self) -> u32 {
+        (self.room.get() + SPARE).saturating_sub(self.len())
+    }
+
+    /// Makes sure that `count` further records fit, for a call that has no `Result`: before it has changed anything.
+    ///
+    /// # Panics
+    /// When the log must be longer, and no memory can be had. Up to [`FIXED`] records in a log that was empty always fit.
+    #[inline]
+    pub fn reserve_or_panic(&self, count: u32) {
+        while self.len() as u64 + count as u64 > self.room.get() as u64 {
+            self.room_or_panic();
+        }
     }
 
     #[cold]
+    #[inline(never)]
     fn room_or_panic(&self) {
         if let Err(e) = self.add_chunk() {
             panic!("no memory for the log: {e}");
@@ -271,21 +316,52 @@ impl LogCx {
             return; // such as nothing appended to an empty vector, which has no address
         }
         let offset = self.pool().offset_of(at).unwrap_or_else(|| panic!("saved bytes are not in the pool"));
-        let mut done = 0;
-        while done < len {
-            let size = (len - done).min(8);
-            let mut value = 0u64;
-            // SAFETY: within the caller's bytes; copied as bytes, so that padding stays what it is.
-            unsafe { std::ptr::copy_nonoverlapping(at.add(done), (&raw mut value).cast::<u8>(), size) };
-            self.push(RecordView {
-                kind: Kind::Old,
-                size: size as u8,
-                aux: 0,
-                offset: offset + done as u64,
-                value,
-            });
-            done += size;
+        if len > 8 {
+            // SAFETY: the caller's contract.
+            return unsafe { self.save_bytes(at, offset, len) };
         }
+        let mut value = 0u64;
+        // SAFETY: the caller's bytes; copied as bytes, so that padding stays what it is.
+        unsafe { std::ptr::copy_nonoverlapping(at, (&raw mut value).cast::<u8>(), len) };
+        self.push(RecordView { kind: Kind::Old, size: len as u8, aux: 0, offset, value });
+    }
+
+    /// Saves more than a word: the bytes first, then the record that says what they are, all published by one store.
+    ///
+    /// # Safety
+    /// As for [`save`](Self::save); `at` is the address of `offset`.
+    unsafe fn save_bytes(&self, at: *const u8, offset: u64, len: usize) {
+        let count = bytes_records(len) - 1;
+        self.reserve_or_panic(count + 1);
+        let head = self.head();
+        let n = (head & N) as u32;
+        for (k, done) in (n..n + count).zip((0..len).step_by(BYTES)) {
+            // SAFETY: within the caller's bytes; a record has BYTES bytes, and is beyond the head.
+            unsafe {
+                std::ptr::copy_nonoverlapping(at.add(done), self.record_bytes(k), (len - done).min(BYTES));
+            }
+        }
+        self.write(n + count, RecordView::new(Kind::OldBytes, offset, len as u64).with_aux(count as u64));
+        // Dead before this store: nothing was saved, and nothing changed. After: undo writes the bytes back.
+        self.set_head(head + count as u64 + 1);
+    }
+
+    /// The same for bytes that stand at `copy` too, as long as this record does.
+    ///
+    /// # Safety
+    /// As for [`save`](Self::save); the `len` bytes at `copy`, in the pool too, are the same, and change only after they are saved themselves.
+    pub unsafe fn save_copied(&self, at: *const u8, copy: *const u8, len: usize) {
+        match (self.pool().offset_of(at), self.pool().offset_of(copy)) {
+            (Some(offset), Some(copy)) if len > 8 && copy.is_multiple_of(8) => {
+                self.push(RecordView::new(Kind::OldBlock, offset, len as u64).with_aux(copy >> 3));
+            }
+            // SAFETY: the caller's contract.
+            _ => unsafe { self.save(at, len) },
+        }
+    }
+
+    fn record_bytes(&self, i: u32) -> *mut u8 {
+        std::ptr::from_ref(self.record(i)).cast_mut().cast()
     }
 
     /// Saves one aligned word.
@@ -395,6 +471,7 @@ impl LogCx {
     fn make_final(&self, base: u32) -> bool {
         let n = self.len();
         self.intents.set(base);
+        self.short.set(false);
         if n == base {
             return false;
         }
@@ -403,43 +480,51 @@ impl LogCx {
         true
     }
 
-    /// Carries out the intents of a committed log; false when memory for that was missing (it stays committed).
-    fn carry_out_all(&self) -> bool {
+    /// Carries out the intents of a committed log. Needs no memory.
+    fn carry_out_all(&self) {
         let outer = self.carrying.replace(true);
-        let done = self.carry_out_each();
+        self.carry_out_each();
         self.carrying.set(outer);
-        done
     }
 
-    fn carry_out_each(&self) -> bool {
+    fn carry_out_each(&self) {
         loop {
             let head = self.head();
             let (n, base) = ((head & N) as u32, (head >> BASE_SHIFT & N) as u32);
             if head & COMMITTED == 0 {
-                return true;
+                return;
             }
             if n <= base {
                 // Dead before this store: nothing is left to carry out. After: the log is as before the operation.
-                self.set_head(base as u64);
-                return true;
+                return self.set_head(base as u64);
             }
             let r = self.read(n - 1);
             match r.kind {
+                Kind::Free if r.aux != 0 => self.free_named(r),
                 Kind::Free | Kind::DropVec | Kind::DropTable => match self.pool().upper.carry_out(self, r) {
-                    Progress::Done => {}
                     Progress::Pushed => continue,
-                    // Records of the operation around it would come to stand above committed ones and count as such. Whoever buries us
-                    // finishes the one and undoes the other.
-                    Progress::Stuck if base > 0 && !self.seat().is_burying() => std::process::abort(),
-                    Progress::Stuck => return false,
+                    Progress::Done => {}
                 },
                 Kind::Join => self.join(r.offset as usize),
-                Kind::Mark if n >= 2 => self.set_value(n - 2, r.value),
                 Kind::Cancel => self.cancel(r, n - 1),
                 _ => {}
             }
+            let below = n.saturating_sub(r.records());
             // Dead before this store: the intent is carried out again, which changes nothing. After: it is done.
-            self.set_head(if n - 1 == base { base as u64 } else { head - 1 });
+            self.set_head(if below <= base { base as u64 } else { head - r.records() as u64 });
+        }
+    }
+
+    /// Frees a block that a dead value names, unless the word that names it was cleared.
+    fn free_named(&self, r: RecordView) {
+        let Ok(word) = self.pool().at(r.aux << 3, 8) else { return };
+        // SAFETY: in bounds by `at`, a multiple of 8; in a value that a committed operation has unlinked.
+        let word = unsafe { &*word.cast::<AtomicU64>() };
+        if word.load(Ordering::Relaxed) != 0 {
+            self.pool().upper.carry_out(self, r);
+            compiler_fence(Ordering::SeqCst);
+            // Dead before this store: the block is freed once more, to the same effect. After: the record is only popped.
+            word.store(0, Ordering::Relaxed);
         }
     }
 

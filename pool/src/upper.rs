@@ -23,8 +23,8 @@ pub trait Upper: Sync + std::fmt::Debug {
     /// Undoes an intent (`Alloc`, `AllocRun`) of an operation that did not commit. Repeatable until the record is popped.
     fn undo(&self, cx: &LogCx, record: RecordView);
 
-    /// Carries out an intent (`Free`, `DropVec`, `DropTable`) of a committed operation. Repeatable until the record is popped.
-    /// `DropVec` and `DropTable` push what their last element owns and return [`Progress::Pushed`], or [`Progress::Done`] at the end.
+    /// Carries out an intent (`Free`, `DropVec`, `DropTable`) of a committed operation. Repeatable until the record is popped. Needs no memory.
+    /// `DropVec` and `DropTable` push what is to be done before them (see [`LogCx::push_all`]), or are done.
     fn carry_out(&self, cx: &LogCx, record: RecordView) -> Progress;
 
     /// Takes a chunk of `bytes` for log records, permanently (see `log`). Pushes nothing on `cx` but its own allocation's record.
@@ -44,6 +44,4 @@ pub enum Progress {
     Done,
     /// More records were pushed and published; this one stays.
     Pushed,
-    /// No memory to push more; the log stays committed, and is finished later.
-    Stuck,
 }

@@ -75,9 +75,9 @@ pub(crate) fn reserve_log(log: &LogCx, old_bytes: usize) -> Result<()> {
 #[inline(never)]
 fn reserve_slow(log: &LogCx, old_bytes: usize) -> Result<()> {
     /// Words, control bytes and intents of any one step.
-    const FEW: usize = 16;
-    let records = u32::try_from(old_bytes.div_ceil(8) + FEW).map_err(|_| Error::TooLarge(old_bytes, 1))?;
-    log.reserve(records)
+    const FEW: u32 = 16;
+    let records = u32::try_from(old_bytes.div_ceil(8)).map_err(|_| Error::TooLarge(old_bytes, 1))?;
+    log.reserve(records + FEW)
 }
 
 /// Makes a block longer where it stands; false when it cannot be.
@@ -169,6 +169,8 @@ fn save_word_slow(log: &LogCx, word: &AtomicU64) {
 #[inline]
 pub(crate) unsafe fn hand_out<'a, T: Relocatable>(op: Op<'_>, at: *const T, cx: Cx) -> T::Taken<'a> {
     if !is_plain::<T>() {
+        // Here, where the operation can still be undone.
+        op.cx().reserve_or_panic(2 * T::OWNED as u32 + 3);
         op.cx().hold();
     }
     // Dead before this: the removal is undone. After: it is final if plain; else still undone, until the value is dropped.

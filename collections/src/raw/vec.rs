@@ -13,7 +13,8 @@ use aquifer_pool::{Error, Result};
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU64, compiler_fence};
 
 /// Header of a vector.
 ///
@@ -321,12 +322,17 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         }
         self.release_locks();
         let first = self.at(a.max(b) + 1);
-        // SAFETY: both are elements, exclusively ours, and differ; both are saved first.
+        let (a, b, size) = (first.wrapping_add(a), first.wrapping_add(b), size_of::<T>());
+        let mut old = MaybeUninit::<T>::uninit();
+        // SAFETY: both are elements, exclusively ours, and differ. The first is saved before it is overwritten; the second stands in the
+        // first then, from where undo copies it back before it restores the first.
         unsafe {
-            let (a, b) = (first.add(a), first.add(b));
-            self.log.save(a.cast(), size_of::<T>());
-            self.log.save(b.cast(), size_of::<T>());
-            std::ptr::swap_nonoverlapping(a, b, 1);
+            std::ptr::copy_nonoverlapping(a.cast_const(), old.as_mut_ptr(), 1);
+            self.log.save(a.cast(), size);
+            std::ptr::copy_nonoverlapping(b.cast_const(), a, 1);
+            compiler_fence(SeqCst);
+            self.log.save_copied(b.cast(), a.cast(), size);
+            std::ptr::copy_nonoverlapping(old.as_ptr(), b, 1);
         }
     }
 
@@ -517,7 +523,7 @@ unsafe fn lend(log: &LogCx, offset: u64, at: *const u8, bytes: usize) -> Result<
     // SAFETY: the new block has room for them.
     unsafe { std::ptr::copy_nonoverlapping(at, to, bytes) };
     log.reserve(2)?;
-    log.push(RecordView::new(Kind::OldBlock, offset, bytes as u64).with_aux(copy >> 4));
+    log.push(RecordView::new(Kind::OldBlock, offset, bytes as u64).with_aux(copy >> 3));
     mem::free(log, copy);
     log.loan();
     // Stays in the log until the loan is over: dead before that, the old bytes come back.

@@ -44,8 +44,8 @@ impl LogCx {
         let mut link = &self.log().chunk;
         while let Some(chunk) = self.chunk_at(link, chunk_records(first)) {
             first += chunk_records(first);
-            if first > self.room.get() {
-                self.room.set(first);
+            if first > self.room.get() + SPARE {
+                self.room.set(first - SPARE);
                 return Ok(()); // linked by an earlier occupant
             }
             // SAFETY: a chunk begins with the offset of the next.
@@ -64,7 +64,7 @@ impl LogCx {
         // Dead before this store: the inner log frees the chunk. After: it is linked, which its undo sees (`undo_one`).
         link.store(offset, Ordering::Release);
         op.commit();
-        self.room.set(first + records);
+        self.room.set(first + records - SPARE);
         Ok(())
     }
 

@@ -12,19 +12,20 @@ pub enum Kind {
     Alloc = 2,
     /// Undo: give the run at page `offset` with token `value` back.
     AllocRun = 3,
-    /// Commit: free the block at `offset`; `value` is the token of a run, or 0.
+    /// Commit: free the block at `offset`; `value` is the token of a run, or 0. If `aux` is not 0, it is an eighth of the offset of the word
+    /// that names the block: the block is freed unless that is 0, and the word is cleared then.
     Free = 4,
-    /// Commit: free what the first `value` elements at `offset` own, last first, then the block; `aux` is their schema.
+    /// Commit: free what the first `value` elements at `offset` own, last first; `aux` is their schema.
     DropVec = 5,
-    /// Commit: free what the entries of the table at `offset` own, then the block; `value` counts its slots, `aux` is the map's schema.
+    /// Commit: free what the entries of the table at `offset` own; `value` counts its slots, `aux` is the map's schema.
     DropTable = 6,
     /// Commit: commit log `offset` of the same seat too.
     Join = 7,
     /// Undo: move elements back that a shift has moved: see `shift`.
     Shift = 8,
-    /// Commit: `value` becomes the count of the record just below, whose element was expanded above this one.
-    Mark = 9,
-    /// Undo: copy `value` bytes back from the block at `aux` to `offset`.
+    /// Undo: write `value` bytes back at `offset`; they stand in the `aux` records just below, 24 in each, and go with this one.
+    OldBytes = 9,
+    /// Undo: copy `value` bytes back to `offset` from where they were copied to, at eight times `aux`.
     OldBlock = 10,
     /// Commit: the `value` intents from record `offset` on, below this one, are void: their value has found another place.
     Cancel = 11,
@@ -43,7 +44,7 @@ impl Kind {
             6 => Kind::DropTable,
             7 => Kind::Join,
             8 => Kind::Shift,
-            9 => Kind::Mark,
+            9 => Kind::OldBytes,
             10 => Kind::OldBlock,
             11 => Kind::Cancel,
             12 => Kind::OldPair,
@@ -53,7 +54,7 @@ impl Kind {
 
     /// Whether the commit has something to do for it.
     pub(super) fn is_intent(self) -> bool {
-        matches!(self, Kind::Free | Kind::DropVec | Kind::DropTable | Kind::Join | Kind::Mark | Kind::Cancel)
+        matches!(self, Kind::Free | Kind::DropVec | Kind::DropTable | Kind::Join | Kind::Cancel)
     }
 }
 
@@ -77,6 +78,12 @@ impl RecordView {
     #[inline(always)]
     pub fn new(kind: Kind, offset: u64, value: u64) -> RecordView {
         RecordView { kind, size: 0, aux: 0, offset, value }
+    }
+
+    /// How many records it takes in the log: itself, and the bytes below it.
+    #[inline(always)]
+    pub fn records(&self) -> u32 {
+        if self.kind == Kind::OldBytes { 1 + self.aux as u32 } else { 1 }
     }
 
     /// The same with `aux`.

@@ -9,9 +9,10 @@ impl LogCx {
             if n <= base {
                 break;
             }
-            self.undo_one(n - 1, self.read(n - 1));
+            let r = self.read(n - 1);
+            self.undo_one(n - 1, r);
             // Dead before this store: the record is undone again, to the same effect. After: it is gone.
-            self.set_head(self.head() - 1);
+            self.set_head(self.head() - r.records().min(n) as u64);
         }
         self.intents.set(self.intents.get().min(base));
     }
@@ -23,6 +24,7 @@ impl LogCx {
                 self.put_back(r.offset, r.value, 8);
                 self.put_back(r.aux, r.size as u64, 1);
             }
+            Kind::OldBytes => self.write_back(i, r),
             Kind::OldBlock => self.copy_back(r),
             Kind::Alloc => self.pool().upper.undo(self, r),
             Kind::AllocRun if !self.is_permanent(r.offset.saturating_mul(PAGE)) => {
@@ -41,8 +43,19 @@ impl LogCx {
         }
     }
 
+    /// Writes back the bytes that stand below record `i`.
+    fn write_back(&self, i: u32, r: RecordView) {
+        let Ok(to) = self.pool().at(r.offset, r.value) else { return };
+        let Some(first) = i.checked_sub(r.aux as u32) else { return };
+        for (k, done) in (first..i).zip((0..r.value as usize).step_by(BYTES)) {
+            let count = (r.value as usize - done).min(BYTES);
+            // SAFETY: a record has BYTES bytes; the target is in bounds by `at`, and as for `Old`.
+            unsafe { std::ptr::copy_nonoverlapping(self.record_bytes(k).cast_const(), to.add(done), count) };
+        }
+    }
+
     pub(super) fn copy_back(&self, r: RecordView) {
-        if let (Ok(from), Ok(to)) = (self.pool().at(r.aux << 4, r.value), self.pool().at(r.offset, r.value)) {
+        if let (Ok(from), Ok(to)) = (self.pool().at(r.aux << 3, r.value), self.pool().at(r.offset, r.value)) {
             // SAFETY: both in bounds by `at`; the saved block belongs to this operation, the target is as for `Old`. Out of a damaged pool
             // they may overlap.
             unsafe { std::ptr::copy(from.cast_const(), to, r.value as usize) };
@@ -51,25 +64,19 @@ impl LogCx {
 
     /// Finishes or undoes what a dead occupant left, committed logs first (they may join others). Repeatable.
     ///
-    /// Returns false when memory to finish a commit was missing, or the log is damaged.
+    /// Returns false when the log is damaged.
     pub(crate) fn recover(&self, committed: bool) -> bool {
-        let head = self.head();
         if !self.is_whole() {
             return false;
         }
-        if committed {
-            return head & COMMITTED == 0 || self.carry_out_all();
+        if self.head() & COMMITTED != 0 {
+            // If base is not 0, a nested operation was committed inside one that was not.
+            self.carry_out_all();
         }
-        if head & COMMITTED == 0 {
-            self.undo_to(0);
-            return true;
-        }
-        // A nested operation was committed inside one that was not.
-        let finished = self.carry_out_all();
-        if finished {
+        if !committed {
             self.undo_to(0);
         }
-        finished
+        true
     }
 
     /// Whether all records that the head speaks of are there.
@@ -95,12 +102,27 @@ impl LogCx {
 
     /// Drops the old bytes of what a dead occupant had open: they belong to memory that was freed since. Repeatable.
     pub(crate) fn forget_old(&self) {
-        for i in 0..self.len() {
-            if matches!(self.read(i).kind, Kind::Old | Kind::OldPair | Kind::OldBlock | Kind::Shift) {
-                self.write(i, RecordView::new(Kind::Nothing, 0, 0));
+        for (i, r) in self.downwards(self.len()) {
+            match r.kind {
+                Kind::Old | Kind::OldPair | Kind::OldBlock | Kind::Shift => {
+                    self.write(i, RecordView::new(Kind::Nothing, 0, 0))
+                }
+                // Its bytes stay, and are still no records.
+                Kind::OldBytes => self.set_value(i, 0),
+                _ => {}
             }
         }
         compiler_fence(Ordering::SeqCst);
+    }
+
+    /// The records below number `n`, from the top down.
+    pub(super) fn downwards(&self, mut n: u32) -> impl Iterator<Item = (u32, RecordView)> {
+        std::iter::from_fn(move || {
+            let i = n.checked_sub(1)?;
+            let r = self.read(i);
+            n = n.saturating_sub(r.records());
+            Some((i, r))
+        })
     }
 
     /// Whether the dead occupant left an operation that will be undone.

@@ -95,16 +95,15 @@ impl LogCx {
     /// What the operation from `base` on has put somewhere; `took` is that of the operation around it afterwards.
     fn taken_from(&self, base: u32) -> TakenFrom {
         let mut taken = TakenFrom { own: false, others: 0 };
-        for i in base..self.took.get().min(self.len()) {
-            let r = self.read(i);
+        for (_, r) in self.downwards(self.len()).take_while(|(i, _)| *i >= base) {
             match r.kind {
                 Kind::Join => taken.others |= 1u32.checked_shl(r.offset as u32).unwrap_or(0),
                 Kind::Cancel => taken.own = true,
                 _ => {}
             }
         }
-        let outer = (0..base).rev().find(|i| matches!(self.read(*i).kind, Kind::Join | Kind::Cancel));
-        self.took.set(outer.map_or(0, |i| i + 1));
+        let outer = self.downwards(base).find(|(_, r)| matches!(r.kind, Kind::Join | Kind::Cancel));
+        self.took.set(outer.map_or(0, |(i, _)| i + 1));
         taken
     }
 }
