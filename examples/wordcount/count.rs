@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const SHARDS: usize = 16;
 
-/// One part of the words. A piece's counts are added, and the piece is marked, in one transaction: a process killed at any instruction
-/// leaves a piece counted or not, never in part or twice.
+/// One part of the words. What a piece has of them is claimed, by marking the piece, and added in one transaction: a process killed at any
+/// instruction leaves it counted or not, never in part or twice.
 #[derive(Relocatable)]
 #[repr(C)]
 pub struct Shard {
@@ -53,6 +53,8 @@ pub struct Shared {
     next: AtomicU64,
     /// Bytes counted.
     bytes: AtomicU64,
+    /// So many bytes may be counted before somebody is killed.
+    allowed: AtomicU64,
     /// Windows mapped anew, in all processes that ended, and the least in one of them.
     moved: AtomicU64,
     least_moved: AtomicU64,
@@ -70,6 +72,7 @@ impl Job {
         let shared = pool.named_with("words", || SharedNew {
             next: 0u64,
             bytes: 0u64,
+            allowed: u64::MAX,
             moved: 0u64,
             least_moved: u64::MAX,
             shards: std::array::from_fn::<_, SHARDS, _>(|_| empty()),
@@ -86,6 +89,9 @@ impl Job {
 
     /// The next piece that nobody has begun, then any that nobody has finished.
     pub fn next_piece(&self) -> Result<Option<u64>, Error> {
+        while self.bytes() >= self.shared.allowed.load(Relaxed) {
+            std::thread::yield_now();
+        }
         let next = self.shared.next.fetch_add(1, Relaxed);
         if next < self.pieces {
             return Ok(Some(next));
@@ -128,6 +134,11 @@ impl Job {
     /// Bytes counted so far.
     pub fn bytes(&self) -> u64 {
         self.shared.bytes.load(Relaxed)
+    }
+
+    /// Lets the processes count on, until so many bytes are counted.
+    pub fn allow(&self, bytes: u64) {
+        self.shared.allowed.store(bytes, Relaxed);
     }
 
     /// Notes how often a process that ends has moved.

@@ -25,22 +25,29 @@ pub fn run(
     let mut children: Vec<i32> = (0..plan.processes).map(|_| start()).collect::<io::Result<_>>()?;
     let total = (pieces / text.pieces.len()) as u64 * text.bytes as u64;
     let (mut killed, mut failed) = (0, 0);
+    let due = |kill: usize| {
+        if kill < plan.kill { (1 + kill as u64) * total / (plan.kill as u64 + 1) } else { u64::MAX }
+    };
     while !children.is_empty() {
+        // No further than to the point of the next kill but one: were we kept from running, all might be counted before.
+        job.allow(due(killed + 1));
         let done = job.bytes();
         bar.set_position(done);
-        let due = (1 + killed as u64) * total / (plan.kill as u64 + 1);
-        if killed < plan.kill && done >= due {
+        if done >= due(killed) {
             // Any of them: they are all at work, each at an instruction of its own.
             let victim = children.remove(killed % children.len());
-            kill(victim)?;
-            killed += 1;
+            match kill(victim)? {
+                End::Killed => killed += 1,
+                End::InOrder => {}
+                End::Failed => failed += 1,
+            }
             children.push(start()?);
             continue;
         }
         match reap()? {
-            Some((child, clean)) => {
+            Some((child, end)) => {
                 children.retain(|c| *c != child);
-                failed += !clean as usize;
+                failed += (end != End::InOrder) as usize;
             }
             None => std::thread::sleep(Duration::from_micros(200)),
         }
@@ -65,6 +72,8 @@ fn fork(f: impl FnOnce() -> Result<(), Error>) -> io::Result<i32> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
+            // SAFETY: takes two integers; the child, which may wait for us, dies with us.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             let code = match f() {
                 Ok(()) => 0,
                 Err(e) => {
@@ -79,24 +88,46 @@ fn fork(f: impl FnOnce() -> Result<(), Error>) -> io::Result<i32> {
     }
 }
 
-fn kill(child: i32) -> io::Result<()> {
+/// How a child has ended.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Killed,
+    InOrder,
+    Failed,
+}
+
+impl End {
+    fn of(status: i32) -> End {
+        if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL {
+            End::Killed
+        } else if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
+            End::InOrder
+        } else {
+            End::Failed
+        }
+    }
+}
+
+/// Kills a child, and tells how it ended: perhaps just before.
+fn kill(child: i32) -> io::Result<End> {
+    let mut status = 0;
     // SAFETY: a signal to, and a wait for, a child that was not reaped yet.
     unsafe {
         libc::kill(child, libc::SIGKILL);
-        if libc::waitpid(child, std::ptr::null_mut(), 0) != child {
+        if libc::waitpid(child, &mut status, 0) != child {
             return Err(io::Error::last_os_error());
         }
     }
-    Ok(())
+    Ok(End::of(status))
 }
 
-/// A child that has ended, and whether it did so in order.
-fn reap() -> io::Result<Option<(i32, bool)>> {
+/// A child that has ended, and how.
+fn reap() -> io::Result<Option<(i32, End)>> {
     let mut status = 0;
     // SAFETY: writes only to `status`.
     match unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),
-        child => Ok(Some((child, libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0))),
+        child => Ok(Some((child, End::of(status)))),
     }
 }
