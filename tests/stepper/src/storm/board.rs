@@ -8,7 +8,7 @@ pub const THREADS: usize = 8;
 pub const KEYS: usize = 32;
 /// Locks that are known by a number: bits of a word.
 pub const SITES: usize = 64;
-/// Take-overs that a desk remembers until the director has read them.
+/// Waits that a desk remembers until the director has read them.
 const RING: usize = 256;
 
 /// All of it. Zero at first.
@@ -53,14 +53,16 @@ pub struct Desk {
     pub longest: AtomicU64,
     /// For each key what it should be before and after the operation under way: equal when there is none.
     pub states: [[AtomicU64; 2]; KEYS],
-    takeovers: AtomicU64,
+    waits: AtomicU64,
     ring: [[AtomicU64; 5]; RING],
 }
 
-/// A lock was granted whose holder had died.
+/// A thread waited for a lock: one whose holder had died, or it buried somebody meanwhile.
 #[derive(Debug, Clone, Copy)]
-pub struct Takeover {
+pub struct Wait {
     pub site: usize,
+    /// The lock was granted to it as that of a dead holder.
+    pub recovered: bool,
     /// When the lock was granted to anybody before.
     pub before: u64,
     /// When this thread began to wait, and when it had the lock.
@@ -117,20 +119,21 @@ impl Desk {
         [&self.key, &self.wants, &self.has].into_iter().for_each(|w| w.store(0, SeqCst));
     }
 
-    pub fn note_takeover(&self, t: &Takeover) {
-        let n = self.takeovers.load(SeqCst);
-        let words = [t.site as u64, t.before, t.since, t.granted, t.queued];
+    pub fn note(&self, w: &Wait) {
+        let n = self.waits.load(SeqCst);
+        let words = [(w.site as u64) << 1 | w.recovered as u64, w.before, w.since, w.granted, w.queued];
         self.ring[n as usize % RING].iter().zip(words).for_each(|(w, v)| w.store(v, SeqCst));
-        self.takeovers.store(n + 1, SeqCst);
+        self.waits.store(n + 1, SeqCst);
     }
 
     /// What was noted from `seen` on; how many there were in all.
-    pub fn takeovers_since(&self, seen: u64, each: &mut impl FnMut(Takeover)) -> u64 {
-        let n = self.takeovers.load(SeqCst);
+    pub fn waits_since(&self, seen: u64, each: &mut impl FnMut(Wait)) -> u64 {
+        let n = self.waits.load(SeqCst);
         for i in seen.max(n.saturating_sub(RING as u64))..n {
-            let [site, before, since, granted, queued] =
+            let [what, before, since, granted, queued] =
                 self.ring[i as usize % RING].each_ref().map(|w| w.load(SeqCst));
-            each(Takeover { site: site as usize, before, since, granted, queued });
+            let (site, recovered) = (what as usize >> 1, what & 1 != 0);
+            each(Wait { site, recovered, before, since, granted, queued });
         }
         n
     }
@@ -141,5 +144,13 @@ pub fn now() -> u64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes only to `t`.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// Nanoseconds for which the calling thread has run.
+pub fn run_time() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes only to `t`.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }

@@ -1,7 +1,7 @@
 //! Starts children, kills, stops and replaces them. It has one thread, so that a fork is cheap and its child may do everything.
 
 use super::Arguments;
-use super::board::{Board, PROCESSES, THREADS, now};
+use super::board::{Board, PROCESSES, THREADS, Wait, now};
 use super::random::Random;
 use super::stalls::{Death, Stalls};
 use super::witness::Witness;
@@ -15,14 +15,14 @@ use std::time::Duration;
 /// Turns of the director are no further apart.
 const TURN: Duration = Duration::from_micros(300);
 
-/// Asks to run before others, so that kills come when they should; children are as others again. Not in real time: then the kernel may spin, while
-/// it forgets a dead process's entries in `/proc`, for one who cannot run because of that.
-pub fn hurry() {
-    // SAFETY: zero is valid for the parameters, which are only read.
+/// Asks to run before others, so that kills come when they should, and tells the priority that children are to go back to. Not in real time:
+/// then the kernel may spin, while it forgets a dead process's entries in `/proc`, for one who cannot run because of that.
+fn hurry() -> i32 {
+    // SAFETY: numbers only.
     unsafe {
-        let parameters: libc::sched_param = std::mem::zeroed();
-        libc::setpriority(libc::PRIO_PROCESS, 0, -15);
-        libc::sched_setscheduler(0, libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK, &parameters);
+        let ordinary = libc::getpriority(libc::PRIO_PROCESS, 0);
+        libc::setpriority(libc::PRIO_PROCESS, 0, ordinary - 15);
+        ordinary
     }
 }
 
@@ -55,8 +55,10 @@ pub struct Director<'a> {
     pub random: Random,
     pub tally: Tally,
     pub stalls: Stalls,
+    /// Of the children.
+    priority: i32,
     lives: Vec<Life>,
-    /// Take-overs read so far, of each desk.
+    /// Waits read so far, of each desk.
     seen: [[u64; THREADS]; PROCESSES],
     /// Slot, child and death, until it is known when the kernel was done.
     pending: Vec<(usize, u64, Death)>,
@@ -71,6 +73,7 @@ impl<'a> Director<'a> {
             random: Random::new(seed),
             tally: Tally::default(),
             stalls: Stalls::default(),
+            priority: hurry(),
             lives: vec![Life::Empty; arguments.processes],
             seen: Default::default(),
             pending: Vec::new(),
@@ -139,12 +142,12 @@ impl<'a> Director<'a> {
                 self.resume(slot);
             }
             for thread in 0..self.arguments.threads {
-                let mut note = |t| {
-                    self.tally.takeovers += 1;
-                    self.stalls.takeover(t);
+                let mut note = |w: Wait| {
+                    self.tally.takeovers += w.recovered as u64;
+                    self.stalls.wait(w);
                 };
                 let seen = &mut self.seen[slot][thread];
-                *seen = self.board.slots[slot].desks[thread].takeovers_since(*seen, &mut note);
+                *seen = self.board.slots[slot].desks[thread].waits_since(*seen, &mut note);
             }
         }
         let (board, stalls) = (self.board, &mut self.stalls);
@@ -171,6 +174,7 @@ impl<'a> Director<'a> {
             threads: self.arguments.threads,
             seed: self.random.next(),
             inherited: pool,
+            priority: self.priority,
             window: match self.random.below(4) {
                 0 | 1 => None,
                 2 => Some(1 << 20),

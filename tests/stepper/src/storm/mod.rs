@@ -92,7 +92,6 @@ fn storm(arguments: &Arguments, seed: u64) -> Result<bool, Box<dyn Error>> {
     let name = Name(format!("aquifer-storm-{}", std::process::id()));
     let (board, witness) = (Board::new()?, Witness::new()?);
     let watcher = watch::start(board, &witness, arguments, &name.path())?;
-    director::hurry();
     let mut director = Director::new(arguments, board, &witness, seed);
     let mut total = Total::default();
     let begin = now();

@@ -1,6 +1,6 @@
 //! How long a death kept others waiting, and whose time that was.
 
-use super::board::{SITES, Takeover};
+use super::board::{SITES, Wait};
 
 /// A process died: what its threads had, or wanted.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ struct Stall {
     kernel: u64,
     /// From there on until the lock was granted, less `queued`.
     ours: u64,
-    /// In which the thread was ready to run, but others ran.
+    /// In which the thread, or another that had begun to bury, was ready to run, but others ran.
     queued: u64,
 }
 
@@ -28,7 +28,7 @@ struct Stall {
 #[derive(Default)]
 pub struct Stalls {
     deaths: Vec<Death>,
-    takeovers: Vec<Takeover>,
+    waits: Vec<Wait>,
     /// When processes were stopped, and until when.
     stops: Vec<(u64, u64)>,
     /// At locks that only one has at a time, and at others.
@@ -45,8 +45,8 @@ impl Stalls {
         self.deaths.push(death);
     }
 
-    pub fn takeover(&mut self, takeover: Takeover) {
-        self.takeovers.push(takeover);
+    pub fn wait(&mut self, wait: Wait) {
+        self.waits.push(wait);
     }
 
     pub fn stop(&mut self, from: u64, to: u64) {
@@ -60,7 +60,8 @@ impl Stalls {
         for d in &self.deaths {
             (0..SITES).filter(|s| (d.wants | d.has) >> s & 1 != 0).for_each(|s| by_site[s].push(*d));
         }
-        for t in std::mem::take(&mut self.takeovers) {
+        let waits = std::mem::take(&mut self.waits);
+        for t in waits.iter().filter(|w| w.recovered) {
             if self.stops.iter().any(|(from, to)| t.since < *to && *from < t.granted) {
                 self.stopped += 1;
                 continue;
@@ -72,7 +73,7 @@ impl Stalls {
                 self.strange += 1;
                 continue;
             };
-            let stall = stall(&t, death);
+            let stall = stall(t, death, &waits);
             match shared >> t.site & 1 {
                 0 => self.mutexes.push(stall),
                 _ => self.others.push(stall),
@@ -95,12 +96,13 @@ impl Stalls {
     }
 }
 
-fn stall(t: &Takeover, death: &Death) -> Stall {
+fn stall(t: &Wait, death: &Death, waits: &[Wait]) -> Stall {
     let begin = death.killed.max(t.since);
     let free = death.freed.max(t.since);
     let rest = t.granted - free;
-    // Some of the time in the run queue may have passed before.
-    let queued = t.queued.min(rest);
+    // Whoever has begun to bury keeps all others waiting, also while it does not run. Of its time in the run queue no more than it had in common with us.
+    let common = |w: &Wait| w.granted.min(t.granted).saturating_sub(w.since.max(free)).min(w.queued);
+    let queued = waits.iter().map(common).max().unwrap_or(0).min(rest);
     Stall { kernel: free.saturating_sub(begin), ours: rest - queued, queued }
 }
 

@@ -1,9 +1,14 @@
 //! One thread of the storm: its desk, and how it takes locks so that stalls are seen.
 
-use super::board::{Board, Desk, Takeover, now};
+use super::board::{Board, Desk, Wait, now, run_time};
+use super::random::Random;
 use super::state::State;
-use aquifer::{Error, MutexGuard, Relocatable, Result, ShMutex, ShRwLock, WriteGuard};
+use aquifer::{Error, MutexGuard, Pool, Relocatable, Result, ShMutex, ShRwLock, WriteGuard};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+/// A time in the run queue that is not worth a note, in nanoseconds.
+const SHORT: u64 = 200_000;
 
 /// The owner of a desk's keys, in whatever process and thread it is at work.
 pub struct Who<'a> {
@@ -11,6 +16,9 @@ pub struct Who<'a> {
     pub desk: &'a Desk,
     /// Number of the desk.
     pub owner: u64,
+    /// What this process is known to have buried.
+    pool: Option<Pool>,
+    buried: Cell<u64>,
 }
 
 impl<'a> Who<'a> {
@@ -19,7 +27,14 @@ impl<'a> Who<'a> {
             board,
             desk: &board.slots[slot].desks[thread],
             owner: (slot * super::board::THREADS + thread) as u64,
+            pool: None,
+            buried: Cell::new(0),
         }
+    }
+
+    /// The same at work in this pool.
+    pub fn at(self, pool: &Pool) -> Who<'a> {
+        Who { pool: Some(pool.clone()), ..self }
     }
 
     pub fn states(&self, key: usize) -> [State; 2] {
@@ -79,7 +94,7 @@ impl<'a> Who<'a> {
     }
 
     /// Only who must wait asks the kernel how long it stood in the run queue: `/proc` is slow, and what is open there when a process dies makes
-    /// its end slow too.
+    /// its end slow too. An attempt does not sleep: whenever it did not run it was in the run queue.
     fn timed<'g, T: Relocatable>(
         &self,
         site: usize,
@@ -87,21 +102,41 @@ impl<'a> Who<'a> {
         wait: impl FnOnce() -> Result<WriteGuard<'g, T>>,
     ) -> Result<WriteGuard<'g, T>> {
         self.want(site);
-        let since = now();
-        let (guard, queued) = match attempt() {
+        let (since, ran) = (now(), run_time());
+        let tried = attempt();
+        let mut queued = (now() - since).saturating_sub(run_time() - ran);
+        let guard = match tried {
             Err(Error::WouldBlock(_)) => {
                 let before = own_run_delay();
                 let guard = wait()?;
-                (guard, own_run_delay() - before)
+                queued += own_run_delay() - before;
+                guard
             }
-            other => (other?, 0),
+            other => other?,
         };
         self.desk.has.fetch_or(1 << site, SeqCst);
         let (before, granted) = self.granted(site);
-        if guard.recovered() {
-            self.desk.note_takeover(&Takeover { site, before, since, granted, queued });
+        let recovered = guard.recovered();
+        if recovered || queued > SHORT && self.has_buried() {
+            self.desk.note(&Wait { site, recovered, before, since, granted, queued });
         }
         Ok(guard)
+    }
+
+    /// Whether this process has buried somebody since it was last asked.
+    fn has_buried(&self) -> bool {
+        let buried = self.pool.as_ref().map_or(0, |p| p.info().buried);
+        self.buried.replace(buried) != buried
+    }
+}
+
+/// Stays a while, so that many are killed while they have a lock.
+pub fn linger(random: &mut Random) {
+    if random.once_in(8) {
+        let end = now() + random.below(200_000);
+        while now() < end {
+            std::hint::spin_loop();
+        }
     }
 }
 

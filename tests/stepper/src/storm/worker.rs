@@ -25,6 +25,7 @@ pub struct Task<'a> {
     pub seed: u64,
     /// The director's handle, which the child inherits.
     pub inherited: &'a Pool,
+    pub priority: i32,
     /// Opens the pool by itself, with a window of so many bytes.
     pub window: Option<u64>,
     /// Ends by itself after so many operations of each thread; with guards forgotten.
@@ -53,8 +54,11 @@ pub fn end(code: i32) -> ! {
 /// The whole life of a child that has just been forked.
 pub fn live(task: &Task<'_>, witness: OwnedFd) -> ! {
     CHILD.store(true, SeqCst);
-    // SAFETY: takes two integers; the child dies with the director.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // SAFETY: numbers only; the child dies with the director.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::setpriority(libc::PRIO_PROCESS, 0, task.priority);
+    }
     if let Err(e) = witness::keep(witness) {
         eprintln!("witness: {e}");
         end(BROKEN);
@@ -81,8 +85,8 @@ impl Task<'_> {
         let threads: Vec<Result<()>> = std::thread::scope(|s| {
             let run = |thread| {
                 s.spawn({
-                    let world = &world;
-                    move || self.work(world, thread)
+                    let (pool, world) = (&pool, &world);
+                    move || self.work(pool, world, thread)
                 })
             };
             let threads: Vec<_> = (0..self.threads).map(run).collect();
@@ -99,8 +103,8 @@ impl Task<'_> {
         Ok(LEFT)
     }
 
-    fn work(&self, world: &World, thread: usize) -> Result<()> {
-        let who = Who::new(self.board, self.slot, thread);
+    fn work(&self, pool: &Pool, world: &World, thread: usize) -> Result<()> {
+        let who = Who::new(self.board, self.slot, thread).at(pool);
         let mut random = Random::new(self.seed ^ (thread as u64) << 32);
         if let Some(wrong) = world.settle(&who)? {
             eprintln!("child {}: {wrong}", std::process::id());

@@ -2,7 +2,7 @@
 
 use super::super::random::Random;
 use super::super::state::State;
-use super::super::who::Who;
+use super::super::who::{Who, linger};
 use super::{Subject, counted, expected};
 use aquifer::{Error, Named, Pool, Relocatable, Result, ShBox, ShMap, ShMutex, ShString, ShVec, from_iter};
 
@@ -49,10 +49,12 @@ impl Subject for Boxes {
         }
     }
 
-    fn change(&self, who: &Who<'_>, key: usize, from: State, to: State, _: &mut Random) -> Result<()> {
+    fn change(&self, who: &Who<'_>, key: usize, from: State, to: State, random: &mut Random) -> Result<()> {
         let number = who.number(key, 0, 0);
         if to.place == 0 {
-            drop(who.lock(SITE, &self.boxes)?.remove(&number));
+            let mut boxes = who.lock(SITE, &self.boxes)?;
+            linger(random);
+            drop(boxes.remove(&number));
             return Ok(());
         }
         let label = who.text(key, to.edition, to.hi);

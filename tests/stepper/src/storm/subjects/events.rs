@@ -2,7 +2,7 @@
 
 use super::super::random::Random;
 use super::super::state::State;
-use super::super::who::Who;
+use super::super::who::{Who, linger};
 use super::{Subject, counted};
 use aquifer::{Named, Pool, Result, ShMutex, ShVec};
 
@@ -39,6 +39,7 @@ impl Subject for Events {
 
     fn change(&self, who: &Who<'_>, key: usize, from: State, to: State, random: &mut Random) -> Result<()> {
         let mut events = who.lock(SITE, &self.events)?;
+        linger(random);
         if to.hi > from.hi && to.edition == from.edition {
             return events.push(who.number(key, to.edition, from.hi));
         }

@@ -2,7 +2,7 @@
 
 use super::super::random::Random;
 use super::super::state::State;
-use super::super::who::Who;
+use super::super::who::{Who, linger};
 use super::{Subject, counted, expected};
 use aquifer::{Named, Pool, Result, ShMutex, ShSet, ShString};
 
@@ -34,6 +34,7 @@ impl Subject for Tags {
     fn change(&self, who: &Who<'_>, key: usize, _: State, to: State, random: &mut Random) -> Result<()> {
         let name = who.name(key);
         let mut tags = who.lock(SITE, &self.tags)?;
+        linger(random);
         if to.place == 1 {
             return tags.insert(name.as_str()).map(drop);
         }
