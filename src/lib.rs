@@ -177,8 +177,9 @@
 pub use aquifer_collections::{
     BackingKind, DefaultInPool, Emplace, Error, Handle, Holder, Info, Key, KeySource, Location,
     MappedWriteGuard, MutexGuard, NONE, Named, NamedInfo, New, NotSend_GuardBelongsToItsThread, Nothing,
-    Place, Plain, Pool, PoolOptions, ReadGuard, Recovered, Relocatable, Report, Result, ShBox, ShHash, ShMap,
-    ShMutex, ShRwLock, ShSet, ShString, ShVec, Shared, Stats, Taken, Tx, WriteGuard, from_iter, parse_size,
+    Place, Plain, Pool, PoolOptions, ReadGuard, Recovered, Relocatable, Repair, Report, Result, ShBox,
+    ShHash, ShMap, ShMutex, ShRwLock, ShSet, ShString, ShVec, Shared, Stats, Taken, Tx, WriteGuard,
+    from_iter, parse_size,
 };
 pub use aquifer_collections::{entry, hash, iter, lock, map, report, schema, set, string, vec};
 

@@ -56,5 +56,7 @@ pub use block::block_size;
 pub use free::{carry_out_free, free, free_intent, undo};
 pub use reclaim::reclaim;
 pub use settle::settle;
-pub use stats::{BlockInfo, Stats, check_index, for_each_block, stats};
+pub use stats::{
+    BlockInfo, Stats, block_at, check_index, check_index_in_use, for_each_block, repair_index, stats,
+};
 pub use verify::{lay_out, verify};

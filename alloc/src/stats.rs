@@ -1,5 +1,6 @@
 //! Counting and walking what is in the heap.
 
+use crate::actor::{Actor, HeapLock};
 use crate::block::Block;
 use crate::class::{COUNT, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
@@ -7,8 +8,12 @@ use crate::index;
 use crate::slab::block_offset;
 use crate::territory::{chunks_from, descriptor, pages_of, territory_of};
 use aquifer_pool::layout::{PAGE, TERRITORY_FIRST};
+use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Inner, Result};
 use std::sync::atomic::Ordering;
+
+/// Pages whose index is made anew by one change, or a few more.
+const MOST_AT_ONCE: u64 = 1 << 14;
 
 /// What the pages of a pool are used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -139,10 +144,58 @@ pub fn for_each_block(pool: &Inner, mut f: impl FnMut(BlockInfo) -> Result<()>) 
     })
 }
 
+/// The allocated block that begins at `offset`. O(1).
+pub fn block_at(pool: &Inner, offset: u64) -> Option<BlockInfo> {
+    let block = Block::live(pool, offset).ok()?;
+    let owner = match block.state.kind() {
+        Kind::Slab => block.head.owner.load(Ordering::Relaxed).checked_sub(1),
+        _ => None,
+    };
+    let (size, token, by_hand) = (block.size(), block.token(), block.state.is_by_hand());
+    Some(BlockInfo { offset, size, owner, token, by_hand })
+}
+
 /// Compares bitmap and summaries with the descriptors. For a quiet pool.
 ///
 /// # Errors
 /// `Damaged` where they differ.
 pub fn check_index(pool: &Inner) -> Result<()> {
     index::check(pool)
+}
+
+/// The same while others may be at work: looked at once more under the heap lock if anything seems wrong.
+///
+/// # Errors
+/// `Damaged` where they differ.
+pub fn check_index_in_use(seat: &SeatCtx) -> Result<()> {
+    if index::check(seat.pool()).is_ok() {
+        return Ok(());
+    }
+    let _lock = HeapLock::acquire(Actor::of(seat))?;
+    index::check(seat.pool())
+}
+
+/// Makes bitmap and summaries anew from the descriptors, if they differ; true if they did. O(pages), under the heap lock.
+///
+/// # Errors
+/// `Damaged` when the descriptors themselves are.
+pub fn repair_index(seat: &SeatCtx) -> Result<bool> {
+    if check_index_in_use(seat).is_ok() {
+        return Ok(false);
+    }
+    let pool = seat.pool();
+    crate::verify(pool)?;
+    let lock = HeapLock::acquire(Actor::of(seat))?;
+    let pages = pages_of(pool);
+    let mut from = 0;
+    while from < pages {
+        // As many whole runs as fit into one change.
+        let mut to = from;
+        while to < pages && to - from < MOST_AT_ONCE {
+            to += descriptor(pool, to)?.state().covers().max(1);
+        }
+        lock.change(from, to - from, None, || Ok(()))?;
+        from = to;
+    }
+    Ok(true)
 }

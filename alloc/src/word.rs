@@ -6,6 +6,7 @@
 //! | 31 | somebody sleeps on the low half |
 
 use crate::actor::Actor;
+use crate::settle::settle;
 use aquifer_pool::lock::{NAP, low_half};
 use aquifer_pool::{Inner, futex};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,6 +15,8 @@ use std::time::Duration;
 pub(crate) const OWNER: u64 = 0xffff;
 const WAIT: u64 = 1 << 31;
 const SPINS: u32 = 100;
+/// How often a word is waited for before it is asked whether anybody sits on the seat that it names.
+const NOBODY: u32 = 20;
 
 /// A word that is held.
 #[derive(Debug)]
@@ -24,10 +27,11 @@ pub(crate) struct Held<'a> {
 /// Waits until the word is free and takes it.
 pub(crate) fn acquire<'a>(word: &'a AtomicU64, actor: Actor<'a>) -> Held<'a> {
     let own = actor.name() as u64;
-    let mut spins = 0;
+    let (mut spins, mut waits) = (0, 0);
     loop {
         let w = word.load(Ordering::Relaxed);
-        if w & OWNER == 0 {
+        // Naming us, who wait for it, it is a leftover that could not be settled, or damage.
+        if w & OWNER == 0 || w & OWNER == own {
             // Dead before: not ours. After: whoever waits settles us and frees the word, which names us.
             if word.compare_exchange_weak(w, w & WAIT | own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 return Held { word };
@@ -36,9 +40,32 @@ pub(crate) fn acquire<'a>(word: &'a AtomicU64, actor: Actor<'a>) -> Held<'a> {
             spins += 1;
             std::hint::spin_loop();
         } else {
+            waits += 1;
             wait(word, w, actor.pool);
+            if waits > NOBODY && actor.pool.is_nobody((w & OWNER) as u32 - 1) {
+                free_of_nobody(word, w, actor.pool);
+            }
         }
     }
+}
+
+/// Only damage names a seat on which nobody sits. Sitting there ourselves, we are whom it names.
+#[cold]
+fn free_of_nobody(word: &AtomicU64, seen: u64, pool: &Inner) {
+    let owner = (seen & OWNER) as u32 - 1;
+    let free = || {
+        let _ = word.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire);
+        futex::wake_all(low_half(word));
+    };
+    if owner >= pool.seat_count() {
+        return free();
+    }
+    pool.with_free_seat(owner, |seat| {
+        settle(seat);
+        if word.load(Ordering::Acquire) & OWNER == seen & OWNER {
+            free();
+        }
+    });
 }
 
 /// Waits for a while, or until somebody else or nobody has the word.
@@ -100,8 +127,28 @@ pub(crate) fn free_of_dead(word: &AtomicU64, dead: Actor<'_>) {
 /// Takes the page lock of a descriptor, which the caller has named in its `SeatHeap::page_lock` before.
 #[inline]
 pub(crate) fn acquire_page(word: &AtomicU32, actor: Actor<'_>) {
+    let mut waits = 0;
     while let Err(owner) = word.compare_exchange(0, actor.name(), Ordering::Acquire, Ordering::Relaxed) {
+        if owner == actor.name() {
+            return; // damage: we wait for it, and cannot have it
+        }
         wait_for_page(word, owner, actor.pool);
+        waits += 1;
+        if waits > NOBODY && actor.pool.is_nobody(owner - 1) {
+            free_page_of_nobody(word, owner, actor.pool);
+        }
+    }
+}
+
+/// As [`free_of_nobody`].
+#[cold]
+fn free_page_of_nobody(word: &AtomicU32, owner: u32, pool: &Inner) {
+    let free = || {
+        let _ = word.compare_exchange(owner, 0, Ordering::AcqRel, Ordering::Acquire);
+    };
+    match owner > pool.seat_count() {
+        true => free(),
+        false => drop(pool.with_free_seat(owner - 1, |_| free())),
     }
 }
 

@@ -4,25 +4,30 @@
 //! the work lies on a list of its own and not on the stack, and each block is followed once, so that it ends on any bytes.
 //! It holds read locks on the way: a lock is taken when the walk comes to it, and given back when all that it guards was looked at.
 
+mod claims;
+mod holders;
+mod keys;
+mod leaks;
+mod locks;
 mod path;
 mod seats;
 mod values;
 
 use crate::handle::Handle;
 use crate::pool_schemas;
-use crate::report::{Finding, Leak, Problem, RawBlock, Report};
+use crate::report::{Problem, RawBlock, Report};
 use crate::schema::Schema;
 use crate::schema::encode::encode;
 use crate::schema::view::View;
+use aquifer_alloc::BlockInfo;
+use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Inner, Result};
+use claims::Claims;
+use holders::Holding;
+use locks::Locks;
+pub(crate) use locks::PATIENCE;
 use path::Path;
-use std::collections::HashMap;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
 use values::{Walker, Work};
-
-/// How long to wait for one lock.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A value from which the check starts.
 #[derive(Debug, Clone)]
@@ -55,7 +60,146 @@ pub struct Inventory {
     pub blocks: Vec<(u64, String)>,
 }
 
-/// Checks the pool. O(bytes in use); holds read locks while it looks at what they guard.
+/// A check that is under way.
+pub(crate) struct Check<'a> {
+    pool: &'a Inner,
+    seat: &'a SeatCtx,
+    claims: Claims<'a>,
+    holding: Holding,
+    /// Whether no other seat has our bit in the summaries of locks.
+    alone_with_bit: bool,
+}
+
+impl<'a> Check<'a> {
+    /// Begins: the dead were buried. `keep`: the outermost locks are kept until the end.
+    ///
+    /// # Errors
+    /// What keeps the calling thread from using the pool at all.
+    pub(crate) fn begin(pool: &'a Inner, keep: bool) -> Result<Check<'a>> {
+        let seat = pool.seat()?;
+        let holding = Holding::look(pool);
+        let locks = Locks::new(keep, holding.offsets());
+        Ok(Check {
+            pool,
+            seat,
+            claims: Claims::new(pool, locks),
+            holding,
+            alone_with_bit: !locks::has_twin(pool, seat),
+        })
+    }
+
+    /// Looks at all that the inventory names.
+    pub(crate) fn walk(&mut self, inventory: &Inventory) {
+        for (block, name) in &inventory.blocks {
+            self.claims.claim(*block, 1, *block, &Path::root(name));
+        }
+        inventory.roots.iter().for_each(|root| self.follow(root));
+    }
+
+    /// Looks at the blocks and types of what the inventory names, and not at the values.
+    pub(crate) fn claim(&mut self, inventory: &Inventory) {
+        for root in &inventory.roots {
+            let RootSchema::Blob(blob) = root.schema else { continue };
+            let path = Path::root(&root.name);
+            match pool_schemas::view(self.pool, blob) {
+                Ok(view) => drop(self.claims.claim(root.offset, view.root().size(), root.offset, &path)),
+                Err(e) => self.claims.find(&path, root.offset, Problem::Schema(e.to_string())),
+            }
+        }
+    }
+
+    /// Looks at one value and all that it reaches; whether nothing was wrong.
+    pub(crate) fn root(&mut self, root: &Root) -> bool {
+        let before = self.claims.report.findings.len();
+        self.follow(root);
+        self.claims.report.findings.len() == before && !self.claims.report.truncated
+    }
+
+    fn follow(&mut self, root: &Root) {
+        let (path, claims) = (Path::root(&root.name), &mut self.claims);
+        claims.report.roots += 1;
+        let encoded;
+        let view = match root.schema {
+            RootSchema::Type(schema) => {
+                encoded = encode(schema);
+                Ok(View::checked_before(&encoded))
+            }
+            RootSchema::Blob(blob) => pool_schemas::view(self.pool, blob),
+        };
+        let node = match view {
+            Ok(view) => view.root(),
+            Err(e) => {
+                claims.partial = true;
+                return claims.find(&path, root.offset, Problem::Schema(e.to_string()));
+            }
+        };
+        if !root.offset.is_multiple_of(node.align().max(1)) {
+            claims.partial = true;
+            return claims.find(&path, root.offset, Problem::Unaligned(node.align()));
+        }
+        if root.owns_block && !claims.claim(root.offset, node.size(), root.offset, &path) {
+            return;
+        }
+        let work = vec![Work::Value { node, offset: root.offset, path }];
+        Walker { claims, seat: self.seat, work }.run();
+    }
+
+    /// Something that leads to values could not be looked at.
+    pub(crate) fn fail(&mut self, name: &str, offset: u64, problem: Problem) {
+        self.claims.partial = true;
+        self.claims.find(&Path::root(name), offset, problem);
+    }
+
+    /// Looks at what belongs to no value: seats, process records and the heap. Returns the blocks that have leaked.
+    pub(crate) fn rest(&mut self) -> Vec<BlockInfo> {
+        seats::check(self.pool, &mut self.claims);
+        let heap = Path::root("heap");
+        if let Err(e) =
+            aquifer_alloc::verify(self.pool).and_then(|()| aquifer_alloc::check_index_in_use(self.seat))
+        {
+            self.claims.partial = true;
+            self.claims.find(&heap, 0, Problem::Heap(e.to_string()));
+        }
+        self.list_by_hand();
+        if self.claims.partial {
+            return Vec::new();
+        }
+        match leaks::find(self.pool, self.seat, &mut self.claims, self.alone_with_bit) {
+            Ok(found) => {
+                found.leaked.iter().for_each(|b| self.claims.report.leak(b.into()));
+                self.claims.report.uncertain_bytes = found.uncertain.iter().map(|b| b.size).sum();
+                found.leaked
+            }
+            Err(e) => {
+                self.claims.find(&heap, 0, Problem::Heap(e.to_string()));
+                Vec::new()
+            }
+        }
+    }
+
+    fn list_by_hand(&mut self) {
+        let (pool, report) = (self.pool, &mut self.claims.report);
+        let _ = aquifer_alloc::for_each_block(pool, |block| {
+            let handle = Handle::of(pool, block.offset).filter(|_| block.by_hand);
+            handle.into_iter().for_each(|handle| report.list_by_hand(RawBlock { handle, bytes: block.size }));
+            Ok(())
+        });
+    }
+
+    /// Paths of the locks that named nobody and were freed.
+    pub(crate) fn freed_locks(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.claims.freed_locks)
+    }
+
+    /// The report.
+    pub(crate) fn end(mut self) -> Report {
+        self.claims.locks.end(self.seat);
+        self.claims.report.locks = self.holding.report(self.pool, &self.claims.locks);
+        self.claims.report
+    }
+}
+
+/// Checks the pool from an inventory of its own. O(bytes in use); holds read locks while it looks at what they guard.
 ///
 /// The dead are buried first. Damage is no error: it is what the report is about.
 ///
@@ -63,104 +207,8 @@ pub struct Inventory {
 /// What keeps the calling thread from using the pool at all, as for any lock.
 pub fn check(pool: &Inner, inventory: &Inventory) -> Result<Report> {
     pool.bury_dead();
-    let seat = pool.seat()?;
-    let mut claims = Claims { pool, owners: HashMap::new(), report: Report::default(), partial: false };
-    for (block, name) in &inventory.blocks {
-        claims.claim(*block, 1, *block, &Path::root(name));
-    }
-    for root in &inventory.roots {
-        check_root(&mut claims, seat, root);
-    }
-    seats::check(pool, &mut claims);
-    check_heap(pool, &mut claims);
-    Ok(claims.report)
-}
-
-fn check_root(claims: &mut Claims<'_>, seat: &aquifer_pool::seat::SeatCtx, root: &Root) {
-    let path = Path::root(&root.name);
-    claims.report.roots += 1;
-    let encoded;
-    let view = match root.schema {
-        RootSchema::Type(schema) => {
-            encoded = encode(schema);
-            Ok(View::checked_before(&encoded))
-        }
-        RootSchema::Blob(blob) => pool_schemas::view(claims.pool, blob),
-    };
-    let node = match view {
-        Ok(view) => view.root(),
-        Err(e) => {
-            claims.partial = true;
-            return claims.find(&path, root.offset, Problem::Schema(e.to_string()));
-        }
-    };
-    if root.owns_block && !claims.claim(root.offset, node.size(), root.offset, &path) {
-        return;
-    }
-    let mut walker = Walker { claims, seat, work: vec![Work::Value { node, offset: root.offset, path }] };
-    walker.run(Instant::now() + PATIENCE);
-}
-
-/// Who refers to which block.
-struct Claims<'a> {
-    pool: &'a Inner,
-    owners: HashMap<u64, Rc<Path>>,
-    report: Report,
-    /// Something was not looked at: what it owns would seem to have leaked.
-    partial: bool,
-}
-
-impl Claims<'_> {
-    /// Notes that the value of `path`, at `offset`, has the block, and whether it may be followed.
-    fn claim(&mut self, block: u64, needs: u64, offset: u64, path: &Rc<Path>) -> bool {
-        let Some(has) = aquifer_alloc::block_size(self.pool, block) else {
-            self.find(path, offset, Problem::NoBlock(block));
-            return false;
-        };
-        if let Some(other) = self.owners.get(&block) {
-            let with = other.show(self.pool);
-            self.find(path, offset, Problem::SharedBlock { block, with });
-            return false;
-        }
-        self.owners.insert(block, path.clone());
-        self.report.blocks += 1;
-        self.report.bytes += has;
-        if has < needs {
-            self.find(path, offset, Problem::SmallBlock { block, has, needs });
-            self.partial = true;
-        }
-        has >= needs
-    }
-
-    fn find(&mut self, path: &Rc<Path>, offset: u64, problem: Problem) {
-        if self.report.findings.len() >= Report::MOST {
-            self.report.truncated = true;
-            return;
-        }
-        let path = path.show(self.pool);
-        self.report.findings.push(Finding { path, offset, problem });
-    }
-}
-
-/// The heap's own tables, and the blocks that nobody refers to.
-fn check_heap(pool: &Inner, claims: &mut Claims<'_>) {
-    let heap = Path::root("heap");
-    if let Err(e) = aquifer_alloc::check_index(pool) {
-        claims.find(&heap, 0, Problem::Heap(e.to_string()));
-    }
-    if claims.partial {
-        return;
-    }
-    let walked = aquifer_alloc::for_each_block(pool, |block| {
-        if block.by_hand {
-            let listed = Handle::of(pool, block.offset).map(|handle| RawBlock { handle, bytes: block.size });
-            listed.into_iter().for_each(|b| claims.report.list_by_hand(b));
-        } else if !claims.owners.contains_key(&block.offset) {
-            claims.report.leak(Leak { offset: block.offset, bytes: block.size });
-        }
-        Ok(())
-    });
-    if let Err(e) = walked {
-        claims.find(&heap, 0, Problem::Heap(e.to_string()));
-    }
+    let mut check = Check::begin(pool, false)?;
+    check.walk(inventory);
+    check.rest();
+    Ok(check.end())
 }

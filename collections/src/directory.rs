@@ -13,7 +13,7 @@
 //!
 //! The lock is the last that anybody takes: who holds it waits for no other lock. So it may be waited for inside transactions.
 
-use crate::check::{self, Inventory, Root, RootSchema};
+use crate::check::{Check, Inventory, PATIENCE, Root, RootSchema};
 use crate::cx::Cx;
 use crate::hold::{Exclusive, Home, Shared};
 use crate::lock::ShRwLock;
@@ -21,7 +21,7 @@ use crate::map::ShMap;
 use crate::place::Place;
 use crate::pool_schemas;
 use crate::relocatable::{InPlace, Kind, Relocatable};
-use crate::report::Report;
+use crate::report::{Problem, Repair, Report};
 use crate::schema::encode::{content_hash, encode};
 use crate::schema::show::{difference, expand};
 use crate::schema::view::View;
@@ -30,11 +30,13 @@ use crate::string::ShString;
 use crate::taken::Taken;
 use crate::vec::ShVec;
 use aquifer_pool::layout::LIVE;
+use aquifer_pool::lock::Patience;
 use aquifer_pool::log::{Kind as Record, LogCx, Op, RecordView};
 use aquifer_pool::plant::commit_store;
 use aquifer_pool::{Error, Inner, Result};
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// Bytes of the directory's block: a run of its own, so that undo can tell it from others (see `LogCx::is_permanent`).
 const BLOCK: usize = 4096;
@@ -142,6 +144,7 @@ fn find_or_make(pool: &Inner) -> Result<&ShRwLock<Directory>> {
         if let Some(found) = find(pool)? {
             return Ok(found);
         }
+        let _building = pool.seat()?.build();
         if let Some(op) = make(pool)? {
             op.commit();
         }
@@ -308,30 +311,91 @@ pub(crate) fn value<T: Relocatable>(pool: &Inner, name: &str, entry: &Entry) -> 
     Ok(pool.at(entry[1], size)?.cast_const().cast())
 }
 
-/// Checks the pool from the directory on, which is held for reading meanwhile.
-pub(crate) fn check(pool: &Inner) -> Result<Report> {
-    let report = read(pool, |d| {
-        let root = |name: String, entry: &Entry| Root {
-            name,
-            offset: entry[1],
-            schema: RootSchema::Blob(entry[2]),
-            owns_block: true,
-        };
-        let mut roots = vec![Root {
-            name: "(directory)".into(),
-            offset: pool.header().directory.load(Ordering::Acquire),
-            schema: RootSchema::Type(of::<ShRwLock<Directory>>()),
-            owns_block: true,
-        }];
-        roots.extend(d.names.iter().map(|(name, entry)| root(name.to_string(), entry)));
-        roots.extend(d.removed.iter().map(|entry| root(format!("(removed object {})", entry[0]), entry)));
-        let blocks = d.schemas.values().map(|blob| (*blob, format!("(schema at {blob:#x})"))).collect();
-        check::check(pool, &Inventory { roots, blocks })
-    })?;
-    match report {
-        Some(report) => Ok(report),
-        None => check::check(pool, &Inventory::default()),
+/// The directory as a root of a check.
+fn root(pool: &Inner) -> Root {
+    Root {
+        name: "(directory)".into(),
+        offset: pool.header().directory.load(Ordering::Acquire),
+        schema: RootSchema::Type(of::<ShRwLock<Directory>>()),
+        owns_block: true,
     }
+}
+
+/// Checks what is reachable from the directory on, which is held for reading until `then` was called.
+///
+/// # Errors
+/// What keeps the calling thread from using the pool at all.
+pub(crate) fn check(pool: &Inner, keep: bool, then: impl FnOnce(&mut Check<'_>)) -> Result<Report> {
+    let mut check = Check::begin(pool, keep)?;
+    match hold(pool) {
+        Ok(None) => then(&mut check),
+        Ok(Some((directory, _hold))) => {
+            if check.root(&root(pool)) {
+                // SAFETY: read-locked until `_hold` is dropped; just found to be whole.
+                check.walk(&inventory(unsafe { &*directory.value() }));
+            }
+            then(&mut check);
+        }
+        Err(e) => {
+            let at = pool.header().directory.load(Ordering::Acquire);
+            check.fail("(directory)", at, Problem::Locked(e.to_string()));
+            then(&mut check);
+        }
+    }
+    Ok(check.end())
+}
+
+/// Checks the directory alone: that it, the schemas and the blocks of the objects are whole. O(objects).
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_itself(pool: &Inner) -> Result<Report> {
+    let mut check = Check::begin(pool, false)?;
+    if let Some((directory, _hold)) = hold(pool)?
+        && check.root(&root(pool))
+    {
+        // SAFETY: as in `check`.
+        check.claim(&inventory(unsafe { &*directory.value() }));
+    }
+    Ok(check.end())
+}
+
+/// Frees removed objects that nobody holds any more, unless the directory is damaged: the check that follows says how.
+pub(crate) fn sweep_if_whole(pool: &Inner) -> Result<()> {
+    match check_itself(pool)?.findings.is_empty() {
+        true => crate::named::sweep(pool),
+        false => Ok(()),
+    }
+}
+
+/// The directory, read-locked; waited for as long as for any lock of a check.
+fn hold(pool: &Inner) -> Result<Option<(&ShRwLock<Directory>, Shared<'_>)>> {
+    let Some(directory) = find(pool)? else { return Ok(None) };
+    let patience = Patience::Until(Instant::now() + PATIENCE);
+    let hold = Shared::apart_for(directory.raw(), Home::of(directory.raw())?, patience)?;
+    Ok(Some((directory, hold)))
+}
+
+/// Frees the directory's lock if it names nobody.
+pub(crate) fn free_word_of_nobody(pool: &Inner, repair: &mut Repair) {
+    let Ok(Some(directory)) = find(pool) else { return };
+    let offset = pool.header().directory.load(Ordering::Acquire);
+    if pool.free_word_of_nobody(directory.raw().word(), offset) {
+        repair.locks.push("(directory)".into());
+    }
+}
+
+fn inventory(d: &Directory) -> Inventory {
+    let object = |name: String, entry: &Entry| Root {
+        name,
+        offset: entry[1],
+        schema: RootSchema::Blob(entry[2]),
+        owns_block: true,
+    };
+    let named = d.names.iter().map(|(name, entry)| object(name.to_string(), entry));
+    let removed = d.removed.iter().map(|entry| object(format!("(removed object {})", entry[0]), entry));
+    let blocks = d.schemas.values().map(|blob| (*blob, format!("(schema at {blob:#x})"))).collect();
+    Inventory { roots: named.chain(removed).collect(), blocks }
 }
 
 #[cfg(test)]

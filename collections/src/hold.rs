@@ -290,7 +290,12 @@ impl<'a> Shared<'a> {
 
     /// Locks, and unlocks when dropped, whether or not a transaction runs.
     pub(crate) fn apart(lock: &'a RawLock, home: Home<'a>) -> Result<Shared<'a>> {
-        let mark = lock.read(home.seat, home.offset, Patience::Forever)?;
+        Self::apart_for(lock, home, Patience::Forever)
+    }
+
+    /// The same with less patience.
+    pub(crate) fn apart_for(lock: &'a RawLock, home: Home<'a>, patience: Patience) -> Result<Shared<'a>> {
+        let mark = lock.read(home.seat, home.offset, patience)?;
         Ok(Self::new(lock, home.seat.quick(), How::read(Some(mark), APART)))
     }
 

@@ -252,6 +252,7 @@ impl Pool {
     /// Builds an object and gives it its name; if the name was given meanwhile, that object is the one.
     fn make<T: Emplace<S>, S>(&self, name: &str, log: &LogCx, source: S) -> Result<Named<T>> {
         let pool = self.inner();
+        let _building = log.seat().build();
         let op = log.begin();
         let root = aquifer_alloc::alloc(log, size_of::<T>().max(1), align_of::<T>())?;
         let at = pool.at(root, size_of::<T>() as u64)?.cast::<T>();

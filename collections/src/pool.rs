@@ -2,16 +2,16 @@
 
 use crate::directory;
 use crate::info::Stats;
-use crate::report::Report;
+use crate::report::{Repair, Report};
 use crate::transaction::{self, Tx};
 use crate::upper::LAYERS;
 use aquifer_pool::open::Place;
-use aquifer_pool::{BackingKind, Error, Info, Inner, Options, RawPool, Result, fork};
+use aquifer_pool::{Error, Info, Inner, Options, RawPool, Result, fork};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// An open pool: memory that grows, shared by all processes that have it open.
@@ -43,6 +43,8 @@ pub(crate) struct Joined {
     epoch: AtomicU64,
     /// The pool's count of deaths when this process last looked for pins of the dead.
     deaths: AtomicU64,
+    /// Whether this process has made the directory, or looked at it.
+    checked: AtomicBool,
 }
 
 /// How a process holds an object.
@@ -75,6 +77,7 @@ impl Joined {
             held: Mutex::default(),
             epoch: fork::epoch().into(),
             deaths: 0.into(),
+            checked: false.into(),
         });
         let _no_fork = fork::no_fork();
         let mut all = JOINED.lock();
@@ -293,6 +296,12 @@ impl PoolOptions {
         PoolOptions(self.0.second_mapping(yes))
     }
 
+    /// What is random in new pools is drawn from this number. For tests.
+    #[doc(hidden)]
+    pub fn seed(self, seed: u64) -> PoolOptions {
+        PoolOptions(self.0.seed(seed))
+    }
+
     /// Makes new pools as on file systems that know no nameless files. For tests.
     #[doc(hidden)]
     pub fn without_nameless_files(self, yes: bool) -> PoolOptions {
@@ -347,17 +356,23 @@ impl PoolOptions {
         Ok(Pool::from_raw(RawPool::private(&self.0, &LAYERS)?))
     }
 
-    /// Checks every value where that was asked for, or where a file was left behind by a crash of the system or of all its users.
+    /// Checks the directory, if nobody has done so before; and every value where that was asked for, or where the file was left behind by a crash
+    /// of the system or of all its users.
     fn checked(&self, raw: RawPool) -> Result<Pool> {
-        let info = raw.info();
-        let left_behind = info.kind == BackingKind::File && !info.found_clean && info.processes <= 1;
         let pool = Pool::from_raw(raw);
-        if left_behind || self.0.wants_verify() {
-            let report = pool.check()?;
-            if !report.findings.is_empty() {
-                return Err(Error::Damaged(report.to_string()));
+        let inner = pool.inner();
+        let report = match inner.is_trusted() && !self.0.wants_verify() {
+            false => pool.check()?,
+            true if pool.0.checked.load(Ordering::Relaxed) || inner.is_trusted_by_others() => {
+                return Ok(pool);
             }
+            true => directory::check_itself(inner)?,
+        };
+        if !report.findings.is_empty() {
+            return Err(Error::Damaged(format!("`{}`: {report}", pool.info().name)));
         }
+        inner.trust();
+        pool.0.checked.store(true, Ordering::Relaxed);
         Ok(pool)
     }
 }
@@ -431,8 +446,27 @@ impl Pool {
     pub fn check(&self) -> Result<Report> {
         let pool = self.inner();
         pool.bury_dead();
-        crate::named::sweep(pool)?;
-        directory::check(pool)
+        directory::sweep_if_whole(pool)?;
+        directory::check(pool, false, |check| drop(check.rest()))
+    }
+
+    /// Repairs what can be repaired without touching anything that was finished: buries the dead, frees what nobody refers to, clears locks
+    /// that name nobody. Others may be at work meanwhile. O(bytes in use).
+    ///
+    /// Keeps up to four objects' locks for reading until its end, and the directory's, so that their writers wait. What others have under way is
+    /// no leak: where it cannot be told for certain, the blocks stay, and a repair while less is going on frees them.
+    ///
+    /// ```
+    /// # let pool = aquifer_collections::Pool::options().private()?;
+    /// let repair = pool.repair()?;
+    /// assert!(repair.is_nothing() && repair.report.is_clean(), "{repair}");
+    /// # Ok::<(), aquifer_collections::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What keeps the calling thread from using the pool at all. What cannot be repaired is in the report.
+    pub fn repair(&self) -> Result<Repair> {
+        crate::repair::repair(self.inner())
     }
 
     /// All or nothing, under several locks: what `f` does is final when this returns `Ok`, and undone when `f` fails or panics or its process dies.

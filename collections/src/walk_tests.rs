@@ -3,8 +3,10 @@
 
 use crate::check::{Inventory, Root, RootSchema, check};
 use crate::discard::{self, table_intent, vec_intent};
+use crate::hash::ShHash;
 use crate::memory_view::{DELETED, EMPTY, MapView, TableView};
 use crate::pool_schemas;
+use crate::raw::table::fingerprint;
 use crate::report::{Problem, Report};
 use crate::schema::encode::encode;
 use crate::schema::none::none_pattern;
@@ -127,7 +129,7 @@ impl Builder<'_> {
         let mut control = [EMPTY; 8];
         for (i, key) in keys.iter().enumerate() {
             let slot = i as u64 * 2;
-            control[slot as usize] = 0x11;
+            control[slot as usize] = fingerprint(key.hash(self.0.pool().header().hash_seed));
             self.string(table.entry(slot), key);
             self.vec(table.entry(slot) + 24, 2, 24, |b, at, _| {
                 b.string(at, "a value that is too long to stand inline")

@@ -13,7 +13,9 @@
 
 use crate::error::{Holder, Result};
 use crate::fork::NoFork;
-use crate::layout::{HELD, LIVE, LOG_BARE, LOG_INNER, ProcessRecord, RECORD_CHUNKS, RECORDS_FIRST, chunk_of};
+use crate::layout::{
+    HELD, LIVE, LOG_BARE, LOG_INNER, ProcessRecord, RECORD_CHUNKS, RECORDS_FIRST, Seat, chunk_of,
+};
 use crate::lock::{Floor, Patience};
 use crate::plant::planted;
 use crate::protocol;
@@ -86,6 +88,34 @@ impl Inner {
         }
     }
 
+    /// Whether another process is in the pool, be it alive or stopped, that knows it to be whole.
+    pub fn is_trusted_by_others(&self) -> bool {
+        let Ok(Some(fd)) = self.backing.reopen() else { return false };
+        (0..self.record_count()).any(|r| {
+            !self.process.is_own(r)
+                && self.record_state(r) & LIVE != 0
+                && self.record_at(r).is_some_and(|x| x.trusts.load(Ordering::SeqCst) == 1)
+                && ofd::is_free(fd.as_fd(), r).is_ok_and(|free| !free)
+        })
+    }
+
+    /// Buries the dead whose logs are damaged, too: such a log is given up, so that its operation stays as it was left. Returns how many were buried,
+    /// and how many logs were given up.
+    pub fn bury_dead_by_force(&self) -> (usize, usize) {
+        let (mut buried, mut given_up) = (self.bury_dead(), 0);
+        for record in 0..self.record_count() {
+            let Some(_byte) = self.take_byte(record) else { continue };
+            let Ok(dead) = self.seats_of(record) else { continue };
+            for log in dead.iter().flat_map(|s| s.logs()).filter(|l| !l.is_whole()) {
+                log.give_up();
+                given_up += 1;
+            }
+            drop(dead);
+            buried += self.finish(record) as usize;
+        }
+        (buried, given_up)
+    }
+
     /// The proof of death: the record's byte, through a descriptor opened afresh (one's own byte, and those that siblings are burying, are refused).
     fn take_byte(&self, record: u32) -> Option<(OwnedFd, NoFork)> {
         if self.record_state(record) & LIVE == 0 || self.process.is_own(record) || !self.may_be_free(record) {
@@ -149,6 +179,8 @@ impl Inner {
         dead.iter().for_each(|s| free_marks(s));
         self.header().deaths.fetch_add(1, Ordering::SeqCst);
         for s in &dead {
+            s.seat().waits_for.store(0, Ordering::Relaxed);
+            end_build(s.seat());
             // Dead before: the next burier finds the seat empty, and frees it. After: anyone may take it, with its slabs.
             s.seat().record.store(0, Ordering::SeqCst);
         }
@@ -195,6 +227,14 @@ impl Inner {
             self.bury_record(record); // if its burier died
             crate::sys::yield_now();
         }
+    }
+}
+
+/// What the thread was building was undone.
+fn end_build(seat: &Seat) {
+    let builds = seat.builds.load(Ordering::SeqCst);
+    if builds & 1 != 0 {
+        seat.builds.store(builds.wrapping_add(1), Ordering::SeqCst);
     }
 }
 

@@ -107,6 +107,8 @@ pub struct ProcessRecord {
     pub pid: AtomicU32,
     /// 1: barriers that others have the kernel make reach this process (`membarrier`).
     pub reached: AtomicU32,
+    /// 1 once the process knows the pool to be whole: it made it, found it closed in order, or beside another such process, or has checked it.
+    pub trusts: AtomicU32,
 }
 
 /// `ProcessRecord::state`: the process has joined and was not buried.
@@ -166,9 +168,13 @@ pub struct Seat {
     pub record: AtomicU64,
     /// Thread id, for messages only.
     pub thread: AtomicU32,
-    /// Reserved, 0.
-    pub reserved: AtomicU32,
-    pad0: [u64; 6],
+    /// Changes when the thread begins to build an object under no lock, and when it ends; odd in between.
+    pub builds: AtomicU32,
+    /// Offset of the lock that the thread sleeps for, 0: none; and since when it has waited (`sys::clock`).
+    pub waits_for: AtomicU64,
+    /// See `waits_for`.
+    pub waits_since: AtomicU64,
+    pad0: [u64; 4],
     /// Offsets of the locks this seat holds or wants for writing, 0: none.
     pub held: [AtomicU64; HELD],
     /// Offsets of the locks this seat reads, 0: none; bit 0: a writer waits for this mark.

@@ -34,6 +34,7 @@ pub mod lock;
 #[allow(unsafe_code)]
 pub mod log;
 mod name;
+pub mod nobody;
 #[allow(unsafe_code)]
 pub mod open;
 pub mod options;
@@ -65,4 +66,4 @@ pub use error::{Error, Holder, Result};
 pub use open::Info;
 pub use options::Options;
 pub use raw::{Inner, RawPool};
-pub use sys::futex;
+pub use sys::{clock, futex};

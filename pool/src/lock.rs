@@ -100,6 +100,7 @@ impl RawLock {
     pub fn read(&self, seat: &SeatCtx, offset: u64, patience: Patience) -> Result<usize> {
         seat.quick().rederive();
         let floor = Floor { seat, patience };
+        seat.waits_since.set(0);
         let mark = match protocol::read(&floor, &self.word, offset) {
             Ok(mark) => mark,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyReadLocks(MARKS))),
@@ -133,6 +134,7 @@ impl RawLock {
             }
         }
         let floor = Floor { seat, patience };
+        seat.waits_since.set(0);
         let written = match protocol::write(&floor, &self.word, offset) {
             Ok(written) => written,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyWriteLocks(HELD))),
@@ -232,6 +234,12 @@ impl Floor<'_> {
         match refusal {
             Refusal::Deadlock => Error::WouldDeadlock("this thread holds the lock already"),
             Refusal::Full => full,
+            Refusal::Expired(seat) if self.waits_for_nobody() => {
+                self.seat.nobody.set((seat, 0));
+                Error::Damaged(format!(
+                    "a lock names seat {seat}, on which nobody sits; `Pool::repair` frees it"
+                ))
+            }
             Refusal::Expired(seat) if self.patience == Patience::Try => {
                 Error::WouldBlock(self.seat.pool().holder(seat))
             }
@@ -246,6 +254,42 @@ impl Floor<'_> {
                 Ok(()) => Error::Damaged(format!("seat {seat} is missing")),
             },
         }
+    }
+}
+
+/// Says in the seat, while the thread sleeps, what it waits for and since when: for those who want to know ([`crate::sys::clock`]).
+struct Waiting<'a>(&'a SeatCtx);
+
+impl<'a> Waiting<'a> {
+    fn begin(seat: &'a SeatCtx, word: &AtomicU64, seen: u64) -> Waiting<'a> {
+        let shared = seat.seat();
+        let at = seat.pool().offset_of(std::ptr::from_ref(word).cast()).unwrap_or(0);
+        // A writer may sleep on a reader's mark, which names the lock.
+        let reader = seen & !1;
+        let on_mark = shared.held.iter().any(|h| h.load(Ordering::Relaxed) == reader);
+        if seat.waits_since.get() == 0 {
+            seat.waits_since.set(crate::sys::clock::now());
+        }
+        shared.waits_since.store(seat.waits_since.get(), Ordering::Relaxed);
+        shared.waits_for.store(if on_mark && reader != 0 { reader } else { at }, Ordering::Release);
+        Waiting(seat)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.seat().waits_for.store(0, Ordering::Release);
+    }
+}
+
+/// How often in a row a lock may be found to name a seat on which nobody sits before it is taken for damaged. A thread that has just
+/// unlocked and left is seen so once.
+const NOBODY: u32 = 20;
+
+impl Floor<'_> {
+    /// Whether nobody will ever free what is waited for.
+    fn waits_for_nobody(&self) -> bool {
+        self.seat.nobody.get().1 > NOBODY
     }
 }
 
@@ -298,6 +342,7 @@ impl World for Floor<'_> {
     fn sleep(&self, word: &AtomicU64, seen: u64) {
         self.seat.pool().counters.waits.fetch_add(1, Ordering::Relaxed);
         let longest = if self.asymmetric() { SHORT_NAP } else { NAP };
+        let _waiting = Waiting::begin(self.seat, word, seen);
         let nap = match self.patience {
             Patience::Until(end) => end.saturating_duration_since(Instant::now()).min(longest),
             _ => longest,
@@ -310,12 +355,23 @@ impl World for Floor<'_> {
     }
 
     fn ask(&self, seat: u32) {
-        if let Some(record) = self.seat.pool().record_of_seat(seat) {
-            self.seat.pool().bury_record(record);
+        let (asked, times) = self.seat.nobody.get();
+        if !self.seat.pool().is_nobody(seat) {
+            self.seat.nobody.set((seat, 0));
+            if let Some(record) = self.seat.pool().record_of_seat(seat) {
+                self.seat.pool().bury_record(record);
+            }
+        } else if asked != seat {
+            self.seat.nobody.set((seat, 1));
+        } else {
+            self.seat.nobody.set((seat, times + 1));
         }
     }
 
     fn expired(&self) -> bool {
+        if self.waits_for_nobody() {
+            return true;
+        }
         match self.patience {
             Patience::Try => true,
             Patience::Until(end) => Instant::now() >= end,

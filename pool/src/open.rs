@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::process::Process;
 use crate::raw::{Counters, Inner, RawPool};
 use crate::registry;
-use crate::sys::{self, file};
+use crate::sys::file;
 use crate::upper::Upper;
 use crate::window::Windows;
 use rustix::io::Errno;
@@ -118,8 +118,13 @@ impl RawPool {
             return Err(Error::Damaged("the pool was made with another hash function".into()));
         }
         upper.verify(&pool)?;
-        pool.backing.note_clean(pool.header().clean.load(Ordering::SeqCst) == 1);
+        let clean = pool.header().clean.load(Ordering::SeqCst) == 1;
+        pool.backing.note_clean(clean);
         pool.join()?;
+        // Memory is as its last user left it. A file need not be, after a crash of the system: some of its pages may never have been written.
+        if kind != Kind::File || clean || pool.is_trusted_by_others() {
+            pool.trust();
+        }
         enter(options, pool)
     }
 
@@ -209,6 +214,19 @@ pub fn list() -> Vec<String> {
 }
 
 impl Inner {
+    /// Whether this process knows the pool to be whole: else it must be checked before values are read.
+    pub fn is_trusted(&self) -> bool {
+        self.process.trusts.load(Ordering::SeqCst)
+    }
+
+    /// This process knows from now on that the pool is whole.
+    pub fn trust(&self) {
+        self.process.trusts.store(true, Ordering::SeqCst);
+        if let Some(r) = self.own_record().and_then(|r| self.record_at(r)) {
+            r.trusts.store(1, Ordering::SeqCst);
+        }
+    }
+
     /// Backs the pool's bytes up to `length`. For who has the growth ticket; publishing the new length is the caller's.
     ///
     /// # Errors
@@ -229,8 +247,9 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         registry::leave(self.id);
+        let trusted = self.is_trusted();
         let last = self.leave();
-        if last && self.backing.kind == Kind::File {
+        if last && trusted && self.backing.kind == Kind::File {
             let clean = &self.header().clean;
             // Dead before: not closed in order, as far as the next opener can tell, who then checks everything. After: in order.
             clean.store(1, Ordering::SeqCst);
@@ -273,11 +292,12 @@ fn make(options: &Options, backing: Backing, upper: &'static dyn Upper) -> Resul
     let pool = assemble(backing, windows, upper);
     upper.lay_out(&pool)?;
     pool.join()?;
+    pool.trust();
     Ok(pool)
 }
 
 fn write_header(options: &Options, windows: &Windows, length: u64, upper: &'static dyn Upper) {
-    let seed = [sys::random(), sys::random()];
+    let [tag, seed @ ..] = options.random();
     let at = windows.base().cast::<Header>();
     // SAFETY: the window is at least `fresh::LEAST` long, zeroed (valid for a header) and nobody else knows the file.
     let h = unsafe { &mut *at };
@@ -285,7 +305,7 @@ fn write_header(options: &Options, windows: &Windows, length: u64, upper: &'stat
     h.version = VERSION;
     h.page_shift = PAGE_SHIFT as u16;
     h.modes = if options.asymmetric_locks { ASYMMETRIC } else { 0 };
-    h.tag = sys::random() | 1;
+    h.tag = tag | 1;
     h.hash_seed = seed;
     h.hash_probe = upper.hash_probe(seed);
     h.hard_limit = options.hard_limit;

@@ -19,6 +19,7 @@ pub struct Options {
     pub(crate) second_mapping: bool,
     pub(crate) verify: bool,
     pub(crate) without_nameless: bool,
+    pub(crate) seed: Option<u64>,
 }
 
 impl Default for Options {
@@ -41,6 +42,7 @@ impl Options {
             second_mapping: false,
             verify: false,
             without_nameless: false,
+            seed: None,
         }
     }
 
@@ -100,11 +102,26 @@ impl Options {
         self.verify
     }
 
+    /// What is random in new pools is drawn from this number. For tests.
+    #[doc(hidden)]
+    pub fn seed(mut self, seed: u64) -> Options {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Makes new pools as on file systems that know no nameless files. For tests.
     #[doc(hidden)]
     pub fn without_nameless_files(mut self, yes: bool) -> Options {
         self.without_nameless = yes;
         self
+    }
+
+    /// Random words for a new pool.
+    pub(crate) fn random(&self) -> [u64; 3] {
+        match self.seed {
+            Some(seed) => [1, 2, 3].map(|i| seed.wrapping_add(i).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            None => [crate::sys::random(), crate::sys::random(), crate::sys::random()],
+        }
     }
 
     pub(crate) fn first_size(&self) -> u64 {

@@ -9,7 +9,7 @@ use crate::seat::{OwnedSeat, SeatCtx};
 use crate::sys::{liveness::Liveness, ofd};
 use parking_lot::{Mutex, MutexGuard};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Process {
     /// Fork epoch in which the record was taken, and that in which a child's first thread has begun to join anew.
     epoch: AtomicU64,
     claimed: AtomicU64,
+    /// Whether this process knows the pool to be whole; so do the children of its forks.
+    pub(crate) trusts: AtomicBool,
     table: Mutex<Table>,
 }
 
@@ -127,6 +129,7 @@ impl Inner {
         };
         r.pid.store(std::process::id(), Ordering::Relaxed);
         r.reached.store(crate::sys::membarrier::register() as u32, Ordering::Relaxed);
+        r.trusts.store(self.process.trusts.load(Ordering::SeqCst) as u32, Ordering::SeqCst);
         // Dead before: the record was never ours. After: whoever gets the byte buries us.
         let last = r.state.load(Ordering::SeqCst) & !(LIVE | BURYING);
         r.state.store(last.wrapping_add(2) & !BURYING | LIVE, Ordering::SeqCst);

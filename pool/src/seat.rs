@@ -21,6 +21,10 @@ pub struct SeatCtx {
     quick: OwnedQuick,
     /// Offset of the lock last released while others waited, 0: none. If this thread wants it again, it lets them pass.
     pub(crate) contended: Cell<u64>,
+    /// The seat that was last waited for, and how often in a row nobody sat there.
+    pub(crate) nobody: Cell<(u32, u32)>,
+    /// Since when the thread has waited for the lock that it wants now; 0: it does not sleep.
+    pub(crate) waits_since: Cell<u64>,
     logs: [LogCx; LOGS],
     /// Slabs in hand, for the heap.
     pub hands: Hands,
@@ -78,6 +82,8 @@ impl SeatCtx {
             number,
             quick,
             contended: Cell::new(0),
+            nobody: Cell::new((0, 0)),
+            waits_since: Cell::new(0),
             logs: std::array::from_fn(log),
             hands: hand::empty(),
             transaction: Cell::new(std::ptr::null()),
@@ -161,6 +167,26 @@ impl SeatCtx {
         (0..HELD).all(|i| s.held[i].load(Ordering::Relaxed) == 0)
             && (0..MARKS).all(|i| s.marks.0[i].load(Ordering::Relaxed) == 0)
             && self.logs.iter().all(|l| l.is_empty() && !l.is_open())
+    }
+}
+
+/// The thread builds an object under no lock, until this is dropped: a check leaves its blocks alone.
+#[derive(Debug)]
+pub struct Building<'a>(&'a Seat);
+
+impl SeatCtx {
+    /// Begins to build an object under no lock.
+    pub fn build(&self) -> Building<'_> {
+        let builds = &self.seat().builds;
+        // Dead from here on: its burier ends it.
+        builds.store(builds.load(Ordering::Relaxed) | 1, Ordering::SeqCst);
+        Building(self.seat())
+    }
+}
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        self.0.builds.store((self.0.builds.load(Ordering::Relaxed) | 1).wrapping_add(1), Ordering::SeqCst);
     }
 }
 

@@ -46,6 +46,18 @@ impl Path {
         self.to(Step::Entry(at, key.size(), key.kind()))
     }
 
+    /// The name of its root.
+    pub(super) fn object(&self) -> String {
+        let mut at = self;
+        while let Some(parent) = &at.parent {
+            at = parent;
+        }
+        match &at.step {
+            Step::Root(name) => name.clone(),
+            _ => String::new(),
+        }
+    }
+
     /// The path as its user would write it.
     pub(super) fn show(&self, pool: &Inner) -> String {
         let mut steps = Vec::new();

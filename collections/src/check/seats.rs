@@ -1,6 +1,6 @@
 //! Checking seats and process records, and the blocks that logs have.
 
-use super::Claims;
+use super::claims::Claims;
 use super::path::Path;
 use crate::memory_view::word;
 use crate::report::Problem;

@@ -1,6 +1,7 @@
 //! Checking values by their schema.
 
-use super::Claims;
+use super::claims::Claims;
+use super::keys;
 use super::path::{Path, Step};
 use crate::discard::is_tag;
 use crate::memory_view::{
@@ -10,11 +11,10 @@ use crate::report::Problem;
 use crate::schema::encode::flag;
 use crate::schema::show::show;
 use crate::schema::view::{FieldView, Node, ShapeView};
-use aquifer_pool::lock::{Patience, RawLock};
+use aquifer_pool::lock::RawLock;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Inner, Result};
 use std::rc::Rc;
-use std::time::Instant;
 
 /// Bytes of a string that are looked at in one go.
 const PIECE: usize = 64 << 10;
@@ -27,8 +27,8 @@ pub(super) enum Work<'a> {
     Elements { item: Node<'a>, first: u64, next: u64, len: u64, path: Rc<Path> },
     /// The entries of a table from slot `next` on.
     Entries { table: TableView, key: Node<'a>, value: Node<'a>, value_offset: u64, next: u64, path: Rc<Path> },
-    /// A read lock to be given back, by its mark.
-    Unlock(usize),
+    /// A read lock to be given back, by its mark; none if it is kept.
+    Unlock(Option<usize>),
 }
 
 /// Looks at one root and all that it reaches.
@@ -42,22 +42,22 @@ pub(super) struct Walker<'w, 'a, 'p> {
 type Look = Result<Result<(), Problem>>;
 
 impl<'a, 'p> Walker<'_, 'a, 'p> {
-    /// Works the list off. Locks that are not to be had until `end` are left out.
-    pub(super) fn run(&mut self, end: Instant) {
+    /// Works the list off.
+    pub(super) fn run(&mut self) {
         while let Some(work) = self.work.pop() {
             match work {
-                Work::Value { node, offset, path } => self.look(node, offset, &path, end),
+                Work::Value { node, offset, path } => self.look(node, offset, &path),
                 Work::Elements { item, first, next, len, path } => self.element(item, first, next, len, path),
                 Work::Entries { table, key, value, value_offset, next, path } => {
                     self.entry(table, key, value, value_offset, next, path);
                 }
-                Work::Unlock(mark) => RawLock::unlock_read(self.seat, mark),
+                Work::Unlock(mark) => self.claims.locks.unlock(self.seat, mark),
             }
         }
     }
 
-    fn look(&mut self, node: Node<'a>, offset: u64, path: &Rc<Path>, end: Instant) {
-        let found = match self.value(node, offset, path, end) {
+    fn look(&mut self, node: Node<'a>, offset: u64, path: &Rc<Path>) {
+        let found = match self.value(node, offset, path) {
             Ok(Ok(())) => return,
             Ok(Err(problem)) => problem,
             Err(e) => Problem::Unreachable(e.to_string()),
@@ -106,7 +106,7 @@ impl<'a, 'p> Walker<'_, 'a, 'p> {
         }
     }
 
-    fn value(&mut self, node: Node<'a>, offset: u64, path: &Rc<Path>, end: Instant) -> Look {
+    fn value(&mut self, node: Node<'a>, offset: u64, path: &Rc<Path>) -> Look {
         let pool = self.pool();
         match node.shape() {
             ShapeView::Any => Ok(Ok(())),
@@ -142,7 +142,7 @@ impl<'a, 'p> Walker<'_, 'a, 'p> {
                 self.work.push(Work::Elements { item, first: offset, next: 0, len, path: path.clone() });
                 Ok(Ok(()))
             }
-            ShapeView::Lock { item, offset: inner } => self.locked(item, offset, inner, path, end),
+            ShapeView::Lock { item, offset: inner } => self.locked(item, offset, inner, path),
             ShapeView::String => self.string(offset, path),
             ShapeView::Vec(item) => self.vec(item, offset, path),
             ShapeView::Box(item) => self.boxed(item, offset, path),
@@ -154,12 +154,16 @@ impl<'a, 'p> Walker<'_, 'a, 'p> {
         self.claims.pool
     }
 
-    fn locked(&mut self, item: Node<'a>, offset: u64, inner: u64, path: &Rc<Path>, end: Instant) -> Look {
+    fn locked(&mut self, item: Node<'a>, offset: u64, inner: u64, path: &Rc<Path>) -> Look {
         word(self.pool(), offset)?;
         let at = self.pool().at(offset, 8)?.cast::<RawLock>();
         // SAFETY: in bounds by `at`, aligned by `word` above; a lock is one atomic word.
         let lock = unsafe { &*at };
-        match lock.read(self.seat, offset, Patience::Until(end)) {
+        self.claims.locks.name(offset, path);
+        let had = self.claims.locks.read(self.seat, lock, offset);
+        let freed = self.claims.locks.freed();
+        self.claims.freed_locks.extend(freed.iter().map(|_| path.show(self.claims.pool)));
+        match had {
             Ok(mark) => self.work.push(Work::Unlock(mark)),
             Err(e) => {
                 self.claims.partial |= item.owns();
@@ -180,7 +184,7 @@ impl<'a, 'p> Walker<'_, 'a, 'p> {
             return Ok(Err(Problem::Length { len, cap }));
         }
         if block != 0
-            && self.claims.claim(block, cap.saturating_mul(item.size()), offset, path)
+            && self.claims.claim_for(item.align(), block, cap.saturating_mul(item.size()), offset, path)
             && !item.has(flag::ANY)
         {
             self.work.push(Work::Elements { item, first: block, next: 0, len, path: path.clone() });
@@ -194,7 +198,7 @@ impl<'a, 'p> Walker<'_, 'a, 'p> {
         if block == 0 && item.size() == 0 {
             return Ok(Ok(()));
         }
-        if self.claims.claim(block, item.size(), offset, path) {
+        if self.claims.claim_for(item.align(), block, item.size(), offset, path) {
             self.push(item, block, path.to(Step::Inside));
         }
         Ok(Ok(()))
@@ -226,11 +230,18 @@ impl<'a, 'p> Walker<'_, 'a, 'p> {
         let Some(table) = map.table(entry_size) else {
             return Ok(Err(Problem::Table("has a number of slots that no table has")));
         };
-        if !self.claims.claim(table.block, table.bytes(), offset, path) {
+        let align = key.align().max(value.align());
+        if !self.claims.claim_for(align, table.block, table.bytes(), offset, path) {
             return Ok(Ok(()));
         }
-        if let Err(problem) = controls(self.pool(), &map, &table)? {
-            self.claims.find(path, offset, problem);
+        match controls(self.pool(), &map, &table)? {
+            Err(problem) => self.claims.find(path, offset, problem),
+            Ok(()) => {
+                for slot in keys::misplaced(self.pool(), &table, key)? {
+                    let at = table.entry(slot);
+                    self.claims.find(&path.entry(key, at), at, Problem::Misplaced);
+                }
+            }
         }
         if !(key.has(flag::ANY) && value.has(flag::ANY)) {
             self.work.push(Work::Entries { table, key, value, value_offset, next: 0, path: path.clone() });

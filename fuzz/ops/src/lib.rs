@@ -2,6 +2,7 @@
 //!
 //! An input is bytes: the first chooses a [`setup::Setup`], the rest are operations. Each target's `run` panics where the two sides differ.
 
+pub mod damaged;
 pub mod heap;
 pub mod map;
 pub mod set;
@@ -13,5 +14,5 @@ pub mod world;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 4] =
-    [("heap", heap::run), ("vec", vec::run), ("map", map::run), ("set", set::run)];
+pub const TARGETS: [Target; 5] =
+    [("heap", heap::run), ("vec", vec::run), ("map", map::run), ("set", set::run), ("damaged", damaged::run)];

@@ -80,7 +80,7 @@ impl LogCx {
     }
 
     /// Whether all records that the head speaks of are there.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         let head = self.head();
         let (n, base) = ((head & N) as u32, (head >> BASE_SHIFT & N) as u32);
         let (mut first, mut link) = (LOG_INLINE as u32, &self.log().chunk);
@@ -91,6 +91,11 @@ impl LogCx {
             link = unsafe { &*chunk };
         }
         head & COMMITTED == 0 || base <= n
+    }
+
+    /// Forgets a damaged log: what it says of the operation cannot be trusted.
+    pub(crate) fn give_up(&self) {
+        self.set_head(0);
     }
 
     /// Whether a lock may use this log: nothing is in it but what a commit has still to carry out.

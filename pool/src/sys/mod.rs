@@ -1,5 +1,6 @@
 //! All system calls of the crate.
 
+pub mod clock;
 pub(crate) mod file;
 pub mod futex;
 pub(crate) mod liveness;
