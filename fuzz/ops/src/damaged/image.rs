@@ -2,6 +2,7 @@
 
 use super::{Damage, subjects};
 use aquifer::{Error, Pool, ShRwLock, ShVec, from_iter};
+use aquifer_pool::layout::Header;
 use std::alloc::Layout;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -115,6 +116,11 @@ impl Image {
         if let Some(to) = self.bytes.get_mut(at..at + bytes.len()) {
             to.copy_from_slice(bytes);
         }
+    }
+
+    /// Says that it was closed in order.
+    pub fn close(&mut self) {
+        self.write(std::mem::offset_of!(Header, clean), &1u32.to_le_bytes());
     }
 
     pub fn apply(&mut self, damage: Damage) {
