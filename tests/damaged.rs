@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::Random;
 
 /// Inputs of the fuzz target that are made up here.
-const INPUTS: u64 = 3000;
+const INPUTS: u64 = 2500;
 
 #[test]
 fn damaged_pools_are_refused_or_reported_and_never_crash_or_hang() {
