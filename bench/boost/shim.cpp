@@ -189,4 +189,16 @@ bool bip_churn(Bench *b, size_t live, size_t steps) {
         b->steps += steps;
     });
 }
+
+bool bip_names_make(Bench *b, uint64_t from, uint64_t to) {
+    return guarded([&] {
+        for (uint64_t i = from; i < to; i++) b->segment.construct<uint64_t>(("object-" + std::to_string(i)).c_str())(i);
+    });
+}
+
+// Finds the object of that name; its number, or all ones.
+uint64_t bip_names_find(Bench *b, const char *name) {
+    auto found = b->segment.find<uint64_t>(name);
+    return found.first ? *found.first : UINT64_MAX;
+}
 }

@@ -20,10 +20,14 @@ fn processors() -> Vec<usize> {
 
 /// Pins the calling thread to one processor.
 pub fn pin(cpu: usize) -> Result<()> {
-    // SAFETY: a set of bits, in which one is set.
+    pin_to(&[cpu])
+}
+
+fn pin_to(cpus: &[usize]) -> Result<()> {
+    // SAFETY: a set of bits, in which some are set.
     let set = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
+        cpus.iter().for_each(|cpu| libc::CPU_SET(*cpu, &mut set));
         set
     };
     // SAFETY: `set` has the size that is told.
@@ -31,6 +35,12 @@ pub fn pin(cpu: usize) -> Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error().into()),
     }
+}
+
+/// Lets the calling thread run on any processor that this process may use.
+pub fn unpin() -> Result<()> {
+    let cores = Cores::get()?;
+    pin_to(&[cores.first, cores.second])
 }
 
 /// The two processors that a run uses: the first for whoever works alone.

@@ -1,6 +1,7 @@
 //! aquifer beside its peers and beside private memory, in one run: see `README.md`.
 
 mod count;
+mod curves;
 mod keys;
 mod machine;
 mod measure;
@@ -30,6 +31,9 @@ struct Arguments {
     /// Only rows whose group, name or peer contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Draw how costs grow instead; `--only` one part.
+    #[arg(long)]
+    curves: bool,
     /// Only print what rows there are.
     #[arg(long)]
     list: bool,
@@ -67,6 +71,9 @@ fn main() -> Result<()> {
     }
     scratch::sweep();
     machine::keep_freed_memory();
+    if arguments.curves {
+        return curves::run(arguments.quick, arguments.only.as_deref().unwrap_or_default());
+    }
     let machine = machine::describe();
     machine::pin(machine::Cores::get()?.first)?;
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };

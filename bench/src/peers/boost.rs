@@ -13,7 +13,7 @@ pub use present::Segment;
 #[cfg(boost)]
 mod present {
     use crate::Result;
-    use std::ffi::{CString, c_char, c_void};
+    use std::ffi::{CStr, CString, c_char, c_void};
 
     unsafe extern "C" {
         fn bip_open(name: *const c_char, bytes: usize) -> *mut c_void;
@@ -29,6 +29,8 @@ mod present {
         fn bip_vec_empty(bench: *mut c_void);
         fn bip_vec_push(bench: *mut c_void, n: u64, room: u64) -> bool;
         fn bip_pairs(bench: *mut c_void, size: usize, count: usize) -> bool;
+        fn bip_names_make(bench: *mut c_void, from: u64, to: u64) -> bool;
+        fn bip_names_find(bench: *mut c_void, name: *const c_char) -> u64;
         fn bip_churn(bench: *mut c_void, live: usize, steps: usize) -> bool;
     }
 
@@ -103,6 +105,17 @@ mod present {
             whole(unsafe { bip_pairs(self.0, size, count) })
         }
 
+        /// Makes the objects `object-<from>`, ..., each a number.
+        pub fn make_names(&self, from: u64, to: u64) -> Result<()> {
+            // SAFETY: as above.
+            whole(unsafe { bip_names_make(self.0, from, to) })
+        }
+
+        pub fn find_name(&self, name: &CStr) -> u64 {
+            // SAFETY: as above.
+            unsafe { bip_names_find(self.0, name.as_ptr()) }
+        }
+
         pub fn churn(&self, live: usize, steps: usize) -> Result<()> {
             // SAFETY: as above.
             whole(unsafe { bip_churn(self.0, live, steps) })
@@ -139,6 +152,8 @@ mod absent {
         pub fn empty_vec(&self) { match *self {} }
         pub fn push(&self, _: u64, _: u64) -> Result<()> { match *self {} }
         pub fn pairs(&self, _: usize, _: usize) -> Result<()> { match *self {} }
+        pub fn make_names(&self, _: u64, _: u64) -> Result<()> { match *self {} }
+        pub fn find_name(&self, _: &std::ffi::CStr) -> u64 { match *self {} }
         pub fn churn(&self, _: usize, _: usize) -> Result<()> { match *self {} }
     }
 }

@@ -49,6 +49,9 @@ impl Mutex {
 #[derive(Clone, Copy)]
 pub struct RwLock(*mut (libc::pthread_rwlock_t, u64));
 
+// SAFETY: a lock is there to be used by many threads.
+unsafe impl Sync for RwLock {}
+
 impl RwLock {
     pub fn new() -> Result<RwLock> {
         let at = shared_memory(size_of::<(libc::pthread_rwlock_t, u64)>())?.cast();
@@ -66,12 +69,18 @@ impl RwLock {
     /// Reads the number under the lock.
     #[inline(always)]
     pub fn get(self) -> u64 {
-        // SAFETY: an initialised lock that is never unmapped; the number is read under it.
-        unsafe {
-            libc::pthread_rwlock_rdlock(&raw mut (*self.0).0);
-            let number = (&raw const (*self.0).1).read_volatile();
-            libc::pthread_rwlock_unlock(&raw mut (*self.0).0);
-            number
-        }
+        // SAFETY: never unmapped, and read under the lock.
+        self.with(|| unsafe { (&raw const (*self.0).1).read_volatile() })
+    }
+
+    /// Reads something else under the lock.
+    #[inline(always)]
+    pub fn with<R>(self, read: impl FnOnce() -> R) -> R {
+        // SAFETY: an initialised lock that is never unmapped.
+        unsafe { libc::pthread_rwlock_rdlock(&raw mut (*self.0).0) };
+        let result = read();
+        // SAFETY: locked just before, by this thread.
+        unsafe { libc::pthread_rwlock_unlock(&raw mut (*self.0).0) };
+        result
     }
 }
