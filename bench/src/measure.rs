@@ -93,7 +93,8 @@ where
     Ok(start.elapsed().as_nanos() as f64 / operations as f64)
 }
 
-fn processor_time() -> Duration {
+/// What this thread has used of a processor.
+pub fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes to `time` alone; the clock is there on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };

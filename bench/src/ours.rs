@@ -13,6 +13,11 @@ pub fn pool_growing_by(bytes: u64) -> Result<Pool> {
     Ok(Pool::options().growth(bytes, bytes).memfd()?)
 }
 
+/// The same with locks that cost readers least.
+pub fn asymmetric_pool() -> Result<Pool> {
+    Ok(Pool::options().growth(16 << 20, 64 << 20).asymmetric_locks(true).memfd()?)
+}
+
 /// An object in a pool of its own.
 pub fn object<T: DefaultInPool>() -> Result<Named<T>> {
     Ok(pool()?.named("object")?)

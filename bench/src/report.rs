@@ -21,7 +21,7 @@ impl Report {
     pub fn begin(effort: Effort, machine: String) -> Report {
         println!("{machine}");
         println!(
-            "\n{:<42} {:<28} {:>9} {:>9} {:>9}  {:<24} {:>8}  verdict",
+            "\n{:<46} {:<28} {:>9} {:>9} {:>9}  {:<24} {:>8}  verdict",
             "row", "beside", "ours", "theirs", "limit", "ratio (least..most)", "target"
         );
         Report { outcomes: Vec::new(), machine, effort, started: Instant::now() }
@@ -97,7 +97,7 @@ fn line(o: &Outcome) -> String {
             let spread =
                 format!("{} ({}..{})", ratio(n.ratio.median), ratio(n.ratio.least), ratio(n.ratio.most));
             format!(
-                "{name:<42} {:<28} {:>9} {:>9} {:>9}  {spread:<24} {:>8}  {word}",
+                "{name:<46} {:<28} {:>9} {:>9} {:>9}  {spread:<24} {:>8}  {word}",
                 o.beside,
                 value(n.ours, o.unit),
                 value(n.theirs, o.unit),
@@ -105,7 +105,7 @@ fn line(o: &Outcome) -> String {
                 o.target,
             )
         }
-        None => format!("{name:<42} {:<28} {:>54} {:>8}  {word}: {why}", o.beside, "", o.target),
+        None => format!("{name:<46} {:<28} {:>54} {:>8}  {word}: {why}", o.beside, "", o.target),
     };
     if let Some(unmet) =
         o.numbers.as_ref().and_then(|n| n.unmet.as_ref()).filter(|_| o.target != Target::Shown)

@@ -6,7 +6,9 @@ use crate::measure::timed;
 use crate::peers::hash::SameHash;
 use crate::row::Side;
 use aquifer::hash::ShHash;
+use std::hint::black_box;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// A byte for each slot, and the slots: as large as a table of `n` entries, with nothing to compare, and no second probe.
 struct Table {
@@ -53,11 +55,56 @@ pub enum Touch {
     Get,
     /// The byte is read, the slot written.
     Put,
+    /// Byte and slot are read under a mark.
+    MarkedGet,
+    /// The same with a mark set by plain stores.
+    PlainlyMarkedGet,
+    /// Byte and slot are written under a lock that nobody else wants.
+    LockedPut,
+}
+
+/// The least that a reader does so that a writer sees it: a mark of its own, set before the lock is looked at, and taken back.
+#[derive(Default)]
+pub struct Mark {
+    mark: AtomicU64,
+    lock: AtomicU64,
+}
+
+impl Mark {
+    #[inline(always)]
+    pub fn around<R>(&mut self, read: impl FnOnce() -> R) -> (R, u64) {
+        let this = black_box(&*self);
+        this.mark.swap(1, Ordering::SeqCst);
+        let result = (read(), this.lock.load(Ordering::Acquire));
+        this.mark.store(0, Ordering::Release);
+        result
+    }
+
+    /// Where the writer has all readers' stores done by a system call.
+    #[inline(always)]
+    pub fn around_plainly<R>(&mut self, read: impl FnOnce() -> R) -> (R, u64) {
+        let this = black_box(&*self);
+        this.mark.store(1, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+        let result = (read(), this.lock.load(Ordering::Acquire));
+        this.mark.store(0, Ordering::Release);
+        result
+    }
+
+    /// The least that a writer does.
+    #[inline(always)]
+    fn locked<R>(&mut self, write: impl FnOnce() -> R) -> R {
+        let this = black_box(&*self);
+        while this.lock.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {}
+        let result = write();
+        this.lock.store(0, Ordering::Release);
+        result
+    }
 }
 
 /// Touches the places of keys of `asked` in a table of `n`.
 pub fn bare_table(n: u64, asked: Range<u64>, touch: Touch) -> Side {
-    let (mut table, questions) = (Table::new(n), queries(asked));
+    let (mut table, questions, mut mark) = (Table::new(n), queries(asked), Mark::default());
     let rounds = LOOKUPS.div_ceil(questions.len());
     Box::new(move || {
         let all = (0..rounds).flat_map(|_| questions.iter());
@@ -65,6 +112,15 @@ pub fn bare_table(n: u64, asked: Range<u64>, touch: Touch) -> Side {
             Touch::Look => all.fold(0u64, |sum, key| sum.wrapping_add(table.look(*key))),
             Touch::Get => all.fold(0u64, |sum, key| sum.wrapping_add(table.get(*key))),
             Touch::Put => all.fold(0u64, |sum, key| sum.wrapping_add(table.put(*key))),
+            Touch::MarkedGet => {
+                all.fold(0, |sum: u64, key| sum.wrapping_add(mark.around(|| table.get(*key)).0))
+            }
+            Touch::PlainlyMarkedGet => {
+                all.fold(0, |sum: u64, key| sum.wrapping_add(mark.around_plainly(|| table.get(*key)).0))
+            }
+            Touch::LockedPut => {
+                all.fold(0, |sum: u64, key| sum.wrapping_add(mark.locked(|| table.put(*key))))
+            }
         }))
     })
 }

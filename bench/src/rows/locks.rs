@@ -1,10 +1,11 @@
 //! Locks beside parking_lot's and POSIX's.
 
+use super::bare::Mark;
 use super::map::{ours_of, theirs_of};
 use crate::keys::queries;
 use crate::machine::Cores;
 use crate::measure::{median, timed, tried};
-use crate::partner::{Partner, rate, shared_memory};
+use crate::partner::{Partner, busy_rate, rate, shared_memory};
 use crate::peers::pthread;
 use crate::row::{Row, Side, Target::*, Trial, Unit};
 use crate::{Result, ours};
@@ -22,19 +23,22 @@ const PAIRS: usize = 1 << 20;
 const TOGETHER: Duration = Duration::from_millis(100);
 
 pub fn rows() -> Vec<Row> {
-    let mut rows =
-        vec![
-            Row::new("locks", "mutex pair", "parking_lot Mutex", AtMost(0.9), || {
-                mutex_pairs(parking_lot_mutex())
-            }),
-            Row::new("locks", "mutex pair", "pthread robust", AtMost(0.5), || mutex_pairs(pthread_mutex()?)),
-            Row::new("locks", "read lock pair", "parking_lot RwLock", AtMost(0.7), || {
-                read_pairs(parking_lot_read())
-            }),
-            Row::new("locks", "read lock pair", "pthread rwlock", AtMost(0.55), || {
-                read_pairs(pthread_read()?)
-            }),
-        ];
+    let mut rows = vec![
+        Row::new(
+            "locks",
+            "mutex pair",
+            "parking_lot Mutex",
+            AtMost(0.9),
+            || mutex_pairs(parking_lot_mutex()),
+        ),
+        Row::new("locks", "mutex pair", "pthread robust", AtMost(0.5), || mutex_pairs(pthread_mutex()?)),
+        Row::new("locks", "read lock pair", "parking_lot RwLock", AtMost(0.7), || {
+            read_pairs(parking_lot_read())
+        }),
+        Row::new("locks", "read lock pair", "pthread rwlock", AtMost(0.55), || read_pairs(pthread_read()?)),
+        Row::new("locks", "asymmetric read lock pair", "pthread rwlock", AtMost(0.12), asymmetric_read_pairs)
+            .note("our writers pay for it by a system call"),
+    ];
     for (seats, target) in [(2, AtMost(1.5)), (64, Shown), (1024, Shown)] {
         let name = format!("write lock pair, {seats} seats taken");
         rows.push(Row::new("locks", name, "parking_lot RwLock", target, move || write_pairs(seats)));
@@ -104,14 +108,20 @@ fn mutex_pairs(theirs: Side) -> Result<Trial> {
 
 fn read_pairs(theirs: Side) -> Result<Trial> {
     let lock: Named<ShRwLock<u64>> = ours::object()?;
-    // The least: a mark that is seen before the lock is looked at, and taken back.
-    let (mark, word) = (AtomicU64::new(0), AtomicU64::new(0));
+    let mut mark = Mark::default();
     let limit = pairs(move || {
-        mark.swap(black_box(1), Ordering::SeqCst);
-        black_box(word.load(Ordering::Acquire));
-        mark.store(0, Ordering::Release);
+        black_box(mark.around(|| ()));
     });
     Ok(Trial::new(ours_read(lock), theirs).limit(limit))
+}
+
+fn asymmetric_read_pairs() -> Result<Trial> {
+    let lock: Named<ShRwLock<u64>> = ours::asymmetric_pool()?.named("object")?;
+    let mut mark = Mark::default();
+    let limit = pairs(move || {
+        black_box(mark.around_plainly(|| ()));
+    });
+    Ok(Trial::new(ours_read(lock), pthread_read()?).limit(limit))
 }
 
 fn ours_read(lock: Named<ShRwLock<u64>>) -> Side {
@@ -178,7 +188,8 @@ const BATCH: usize = 256;
 /// Asks the questions for a while; millions per second.
 fn ask_on<R>(questions: &[u64], mut get: impl FnMut(&u64) -> Result<R>) -> Result<f64> {
     let mut batches = questions.chunks(BATCH).cycle();
-    let rate = rate(TOGETHER, || {
+    // Readers wait for nobody: what others run on the same processor is left out.
+    let rate = busy_rate(TOGETHER, || {
         let batch = batches.next().unwrap_or_default();
         for key in batch {
             black_box(get(key)?);

@@ -8,7 +8,7 @@ use crate::ours;
 use crate::peers::hash::SameHash;
 use crate::row::{Row, Side, Target::*, Trial};
 use crate::{Result, keys::splitmix};
-use aquifer::{Named, ShMap, ShRwLock};
+use aquifer::{Named, Pool, ShMap, ShRwLock};
 use hashbrown::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -29,9 +29,17 @@ pub fn rows() -> Vec<Row> {
         rows.push(Row::new("map", name("hit"), GETS, AtMost(1.05), move || gets(n, 0..n)));
         rows.push(Row::new("map", name("miss"), GETS, AtMost(1.05), move || gets(n, n..2 * n)));
     }
-    for (n, most) in [(1000, 0.65), (MILLION, 0.9)] {
-        let name = format!("get with a read lock each {}", short(n));
-        rows.push(Row::new("map", name, "parking_lot RwLock of it", AtMost(most), move || locked_gets(n)));
+    for (n, most, most_asymmetric) in [(1000, 0.65, 0.3), (MILLION, 0.9, 0.8)] {
+        let row = |how, most, asymmetric| {
+            let name = format!("get with {how} lock each {}", short(n));
+            Row::new("map", name, "parking_lot RwLock of it", AtMost(most), move || {
+                locked_gets(n, asymmetric)
+            })
+        };
+        rows.push(row("a read", most, false));
+        rows.push(
+            row("an asymmetric read", most_asymmetric, true).note("our writers pay for it by a system call"),
+        );
     }
     rows.extend([
         Row::new("map", "insert 1M growing", "hashbrown", AtMost(1.25), || inserts(MILLION, 0)),
@@ -46,12 +54,12 @@ pub fn rows() -> Vec<Row> {
         .note("std's hash, SipHash, is a stronger one"),
         Row::new("map", "get with a read lock each 1M", "dashmap", Shown, || {
             let map: dashmap::DashMap<u64, u64> = keys(0..MILLION).map(|k| (k, !k)).collect();
-            beside_locked(MILLION, move |k| map.get(&k).map(|value| *value))
+            Ok(beside_locked(ours_of(MILLION)?, MILLION, move |k| map.get(&k).map(|value| *value)))
         })
         .note("dashmap hashes by SipHash and locks one of its shards"),
         Row::new("map", "get with a read lock each 1M", "papaya", Shown, || {
             let map: papaya::HashMap<u64, u64> = keys(0..MILLION).map(|k| (k, !k)).collect();
-            beside_locked(MILLION, move |k| map.pin().get(&k).copied())
+            Ok(beside_locked(ours_of(MILLION)?, MILLION, move |k| map.pin().get(&k).copied()))
         })
         .note("papaya hashes by SipHash; readers take no lock but pin memory"),
     ]);
@@ -59,7 +67,11 @@ pub fn rows() -> Vec<Row> {
 }
 
 pub fn ours_of(n: u64) -> Result<Ours> {
-    let map: Ours = ours::object()?;
+    ours_in(&ours::pool()?, n)
+}
+
+fn ours_in(pool: &Pool, n: u64) -> Result<Ours> {
+    let map: Ours = pool.named("object")?;
     let mut guard = map.write()?;
     guard.reserve(n as usize)?;
     guard.extend(keys(0..n).map(|k| (k, !k)))?;
@@ -106,9 +118,11 @@ fn ours_under_a_guard_each(map: Ours, questions: Rc<[u64]>) -> Side {
     Box::new(move || Ok(ask(&questions, |k| map.read().ok()?.get(&k).copied())))
 }
 
-fn locked_gets(n: u64) -> Result<Trial> {
+fn locked_gets(n: u64, asymmetric: bool) -> Result<Trial> {
     let theirs = parking_lot::RwLock::new(theirs_of(n));
-    Ok(beside_locked(n, move |k| theirs.read().get(&k).copied())?.limit(bare_table(n, 0..n, Touch::Get)))
+    let pool = if asymmetric { ours::asymmetric_pool()? } else { ours::pool()? };
+    let trial = beside_locked(ours_in(&pool, n)?, n, move |k| theirs.read().get(&k).copied());
+    Ok(trial.limit(bare_table(n, 0..n, if asymmetric { Touch::PlainlyMarkedGet } else { Touch::MarkedGet })))
 }
 
 fn beside(n: u64, mut get: impl FnMut(u64) -> Option<u64> + 'static) -> Result<Trial> {
@@ -117,10 +131,10 @@ fn beside(n: u64, mut get: impl FnMut(u64) -> Option<u64> + 'static) -> Result<T
     Ok(Trial::new(ours, move || Ok(ask(&questions, &mut get))))
 }
 
-fn beside_locked(n: u64, mut get: impl FnMut(u64) -> Option<u64> + 'static) -> Result<Trial> {
+fn beside_locked(ours: Ours, n: u64, mut get: impl FnMut(u64) -> Option<u64> + 'static) -> Trial {
     let questions = queries(0..n);
-    let ours = ours_under_a_guard_each(ours_of(n)?, questions.clone());
-    Ok(Trial::new(ours, move || Ok(ask(&questions, &mut get))))
+    let ours = ours_under_a_guard_each(ours, questions.clone());
+    Trial::new(ours, move || Ok(ask(&questions, &mut get)))
 }
 
 /// Begins with an empty map; the memory of the last one is warm.

@@ -2,6 +2,7 @@
 
 mod bare;
 mod boost;
+mod chains;
 mod growth;
 pub mod heap;
 mod huge;
@@ -17,6 +18,7 @@ use crate::row::Row;
 pub fn all() -> Vec<Row> {
     [
         map::rows(),
+        chains::rows(),
         huge::rows(),
         strings::rows(),
         vec::rows(),

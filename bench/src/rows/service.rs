@@ -95,7 +95,11 @@ fn beside_lmdb(n: u64, put: bool) -> Result<Trial> {
             })
         })
     };
-    Ok(Trial::new(ours, theirs).limit(bare_table(n, 0..n, if put { Touch::Put } else { Touch::Get })))
+    Ok(Trial::new(ours, theirs).limit(bare_table(
+        n,
+        0..n,
+        if put { Touch::LockedPut } else { Touch::MarkedGet },
+    )))
 }
 
 fn command(key: u64, put: bool) -> redis::Cmd {
