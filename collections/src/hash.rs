@@ -65,16 +65,70 @@ pub trait ShHash {
 /// rapidhash V3 of some bytes, keyed with a pool's seed. Inlines to two multiplications where the length is known and at most 16.
 #[inline(always)]
 pub fn hash_bytes(bytes: &[u8], seed: Seed) -> u64 {
-    if bytes.len() <= 16 {
-        rapidhash_v3_inline::<true, false, false>(bytes, &secrets(seed))
-    } else {
-        hash_long(bytes, seed)
+    match bytes.len() {
+        0..=16 => rapidhash_v3_inline::<true, false, false>(bytes, &secrets(seed)),
+        17..=64 => hash_middle(bytes, seed),
+        _ => hash_long(bytes, seed),
     }
 }
 
-#[inline(never)]
+/// The algorithm for 17 to 64 bytes, most names, paths and keys of text: the crate's own is for any length, and too large to be inlined.
+#[inline(always)]
+fn hash_middle(bytes: &[u8], seed: Seed) -> u64 {
+    let secret = |i: usize| DEFAULT_RAPID_SECRETS.secrets[i] ^ seed[1];
+    let len = bytes.len();
+    let word = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let mut state = mix(word(0) ^ secret(2), word(8) ^ seed[0]);
+    if len > 32 {
+        state = mix(word(16) ^ secret(2), word(24) ^ state);
+    }
+    if len > 48 {
+        state = mix(word(32) ^ secret(1), word(40) ^ state);
+    }
+    let (a, b) = product(word(len - 16) ^ len as u64 ^ secret(1), word(len - 8) ^ state);
+    mix(a ^ 0xaaaa_aaaa_aaaa_aaaa, b ^ secret(1) ^ len as u64)
+}
+
+/// The low and the high half of a product.
+#[inline(always)]
+fn product(a: u64, b: u64) -> (u64, u64) {
+    let product = a as u128 * b as u128;
+    (product as u64, (product >> 64) as u64)
+}
+
+#[inline(always)]
+fn mix(a: u64, b: u64) -> u64 {
+    let (low, high) = product(a, b);
+    low ^ high
+}
+
+/// Inlined nowhere, but compiled with who calls it: so the compiler sees that it writes nothing, and lifts what it can out of a loop of look-ups.
+#[cold]
+#[inline]
 fn hash_long(bytes: &[u8], seed: Seed) -> u64 {
     rapidhash_v3_inline::<true, false, false>(bytes, &secrets(seed))
+}
+
+/// Whether two texts of bytes are equal. Those of up to 32 bytes are compared by a few overlapping loads, without a call.
+#[inline(always)]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        4..8 => ends(a, b, u32::from_ne_bytes),
+        8..=16 => ends(a, b, u64::from_ne_bytes),
+        17..=32 => ends(a, b, u128::from_ne_bytes),
+        _ => a == b,
+    }
+}
+
+/// Whether the first and the last `N` bytes are equal, read as numbers; they may overlap.
+#[inline(always)]
+fn ends<const N: usize, T: Eq>(a: &[u8], b: &[u8], number: impl Fn([u8; N]) -> T) -> bool {
+    let (Some(first), Some(last)) = (a.first_chunk(), a.last_chunk()) else { return a == b };
+    let (Some(other_first), Some(other_last)) = (b.first_chunk(), b.last_chunk()) else { return false };
+    number(*first) == number(*other_first) && number(*last) == number(*other_last)
 }
 
 #[inline(always)]
@@ -176,12 +230,34 @@ by_value! {
     NonZeroU128, |x| &x.get(); NonZeroUsize, |x| &x.get();
     NonZeroI8, |x| &x.get(); NonZeroI16, |x| &x.get(); NonZeroI32, |x| &x.get(); NonZeroI64, |x| &x.get();
     NonZeroI128, |x| &x.get(); NonZeroIsize, |x| &x.get();
-    str, |x| x.as_bytes();
     String, |x| x.as_str();
-    crate::string::ShString, |x| x.as_str();
     std::net::Ipv4Addr, |x| &x.octets();
     std::net::Ipv6Addr, |x| &x.octets();
     std::time::Duration, |x| &(x.as_secs(), x.subsec_nanos());
+}
+
+impl ShHash for crate::string::ShString {
+    #[inline(always)]
+    fn hash(&self, seed: Seed) -> u64 {
+        self.as_str().hash(seed)
+    }
+
+    #[inline(always)]
+    fn same(&self, other: &Self) -> bool {
+        self.as_str().same(other.as_str())
+    }
+}
+
+impl ShHash for str {
+    #[inline(always)]
+    fn hash(&self, seed: Seed) -> u64 {
+        hash_bytes(self.as_bytes(), seed)
+    }
+
+    #[inline(always)]
+    fn same(&self, other: &str) -> bool {
+        same_bytes(self.as_bytes(), other.as_bytes())
+    }
 }
 
 impl<T: ShHash> ShHash for [T] {
@@ -300,6 +376,29 @@ mod tests {
         for other in [[SEED[0], SEED[1] ^ 1], [SEED[0] ^ 1, SEED[1]]] {
             assert_ne!(5u64.hash(SEED), 5u64.hash(other));
             assert_ne!("key".hash(SEED), "key".hash(other));
+        }
+    }
+
+    #[test]
+    fn bytes_are_the_same_only_if_every_one_is() {
+        for len in 0..80 {
+            let a: Vec<u8> = (0..len).collect();
+            assert!(same_bytes(&a, &a.clone()), "{len}");
+            for i in 0..len as usize {
+                let mut b = a.clone();
+                b[i] ^= 0x10;
+                assert!(!same_bytes(&a, &b), "byte {i} of {len}");
+                assert!(!same_bytes(&a, &a[..i]), "{i} bytes of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_hashed_apart_hash_as_the_published_algorithm() {
+        let plain = RapidSecrets { seed: SEED[0], secrets: secrets(SEED).secrets };
+        for len in 0..300 {
+            let bytes: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            assert_eq!(hash_bytes(&bytes, SEED), rapidhash::v3::rapidhash_v3_seeded(&bytes, &plain), "{len}");
         }
     }
 
