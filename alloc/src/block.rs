@@ -2,6 +2,7 @@
 
 use crate::class::TABLE;
 use crate::descriptor::{Descriptor, Kind, State};
+use crate::slab;
 use crate::territory::{descriptor, pages_of};
 use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
 use aquifer_pool::{Error, Inner, Result};
@@ -54,7 +55,7 @@ impl<'a> Block<'a> {
             Kind::Run if inside == 0 => Ok(Block { page, head, state, index: 0 }),
             Kind::Run => Err(bad(offset, "not the start of a block")),
             Kind::Meta => Err(bad(offset, "the pool's own table")),
-            Kind::Free | Kind::Tail => Err(bad(offset, "not allocated")),
+            Kind::Free | Kind::Tail | Kind::Spare => Err(bad(offset, "not allocated")),
         }
     }
 
@@ -89,6 +90,12 @@ impl<'a> Block<'a> {
 /// Bytes of the allocated block that begins at `offset`, or `None` when none does. O(1).
 ///
 /// The answer is true as long as nobody frees the block meanwhile.
+#[inline]
 pub fn block_size(pool: &Inner, offset: u64) -> Option<u64> {
+    slab::quick_size(pool, offset).or_else(|| any_size(pool, offset))
+}
+
+#[cold]
+fn any_size(pool: &Inner, offset: u64) -> Option<u64> {
     Block::live(pool, offset).ok().map(|b| b.size())
 }

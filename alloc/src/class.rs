@@ -1,13 +1,14 @@
 //! Size classes: which slab serves a request.
 //!
-//! 16-byte steps to 128 bytes, then four classes for each doubling, as in jemalloc: at most a fifth of a block is slack above 64 bytes.
-//! A slab has as many pages as waste least at its end.
+//! 16-byte steps to 256 bytes, then eight classes for each doubling: at most a ninth of a block is slack above 128 bytes.
+//! A slab has as many pages as waste little at its end. There is no class of 16 bytes: a slab has a bit for each of 128 blocks, so that one of 32
+//! bytes fills its page, and one of 16 would take as much for as many.
 
 use crate::descriptor::{Kind, State};
 use aquifer_pool::layout::{CLASSES, PAGE};
 
 /// Number of size classes.
-pub const COUNT: usize = 27;
+pub const COUNT: usize = 47;
 /// Kinds of slabs: kind `COUNT + c` is of class c too, and holds the blocks that were allocated by hand.
 pub const KINDS: usize = 2 * COUNT;
 /// Largest size that slabs serve; larger requests get page runs.
@@ -15,7 +16,9 @@ pub const LARGEST: usize = 4096;
 /// Blocks of a slab at most: bits of a descriptor.
 pub const BLOCKS: u64 = 128;
 /// Pages of a slab at most.
-pub const SLAB_PAGES: u64 = 8;
+pub const SLAB_PAGES: u64 = 16;
+/// Longer slabs are made of classes only that would waste much otherwise.
+const FEW_PAGES: u64 = 8;
 
 const _: () = assert!(SLAB_PAGES.is_power_of_two());
 
@@ -59,12 +62,12 @@ impl Class {
 }
 
 const fn size_of_class(class: usize) -> u64 {
-    if class < 7 {
+    if class < 15 {
         return 32 + 16 * class as u64;
     }
-    let doubling = (class - 7) / 4;
-    let quarter = ((class - 7) % 4) as u64 + 1;
-    (128 << doubling) + quarter * (32 << doubling)
+    let doubling = (class - 15) / 8;
+    let eighth = ((class - 15) % 8) as u64 + 1;
+    (256 << doubling) + eighth * (32 << doubling)
 }
 
 const fn min(a: u64, b: u64) -> u64 {
@@ -80,7 +83,7 @@ const fn waste(pages: u64, size: u64) -> u64 {
     (pages * PAGE - blocks_in(pages, size) * size) * 1000 / (pages * PAGE)
 }
 
-/// The smallest slab of at least 32 blocks among those that waste little, else the one of most blocks.
+/// The smallest slab of at least 32 blocks, or of many pages, among those that waste little.
 const fn slab_pages(size: u64) -> u64 {
     let mut least = 1000;
     let mut pages = 1;
@@ -93,7 +96,7 @@ const fn slab_pages(size: u64) -> u64 {
     while pages <= SLAB_PAGES {
         if waste(pages, size) <= least + 20 {
             best = pages;
-            if blocks_in(pages, size) >= 32 {
+            if blocks_in(pages, size) >= 32 || pages >= FEW_PAGES {
                 break;
             }
         }
@@ -171,7 +174,8 @@ mod tests {
     fn slack_within_blocks_and_slabs_is_small() {
         for size in 64..=LARGEST as u64 {
             let class = TABLE[class_of(size as usize, 1).unwrap()];
-            assert!((class.size as u64 - size) * 5 <= class.size as u64, "{size}");
+            let parts = if size > 128 { 9 } else { 5 };
+            assert!((class.size as u64 - size) * parts <= class.size as u64, "{size}");
         }
         for class in TABLE {
             assert!(

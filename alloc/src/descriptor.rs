@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Meta = 3,
     /// Further page of a slab.
     Tail = 4,
+    /// First page of a run that a seat has freed and keeps (see `spare`).
+    Spare = 5,
 }
 
 /// `Descriptor::state`, taken apart.
@@ -78,6 +80,7 @@ impl State {
             2 => Kind::Run,
             3 => Kind::Meta,
             4 => Kind::Tail,
+            5 => Kind::Spare,
             _ => Kind::Free,
         }
     }
@@ -141,7 +144,7 @@ impl State {
     /// Pages that this one is the head of; 0 when it is none.
     pub(crate) fn covers(self) -> u64 {
         match self.kind() {
-            Kind::Slab | Kind::Run | Kind::Meta => self.pages(),
+            Kind::Slab | Kind::Run | Kind::Meta | Kind::Spare => self.pages(),
             Kind::Free | Kind::Tail => 0,
         }
     }
@@ -153,7 +156,7 @@ impl State {
 pub(crate) struct Descriptor {
     /// See [`State`]. The store to the head's state commits what becomes of all its pages; made under the heap lock.
     state: AtomicU64,
-    /// Seat + 1 that a slab belongs to; the same as long as it is a slab.
+    /// Seat + 1 that a slab or a spare run belongs to.
     pub(crate) owner: AtomicU32,
     /// Seat + 1 that may change `freed`, 0: nobody. Kept, whatever becomes of the page.
     pub(crate) page_lock: AtomicU32,

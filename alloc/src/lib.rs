@@ -14,7 +14,7 @@
 //!
 //! A block of up to [`class::LARGEST`] bytes comes from the slab in hand: a scan of two words, no lock, no line shared with other
 //! seats. Its own seat frees it by clearing a bit; other seats under a lock of that page. Larger blocks are whole pages under the heap lock, first
-//! fit by address, merged with both neighbours when freed. The metadata is 64 bytes and a bit for each page.
+//! fit by address, merged with both neighbours when freed; of those of up to 128 KiB a seat keeps the four it freed last (see `spare`). The metadata is 64 bytes and a bit for each page.
 //!
 //! # What stays behind
 //!
@@ -41,6 +41,7 @@ mod runs;
 mod settle;
 #[allow(unsafe_code)]
 mod slab;
+mod spare;
 mod stats;
 #[allow(unsafe_code)]
 mod territory;

@@ -3,30 +3,34 @@
 
 use crate::actor::Actor;
 use crate::turn::{Closed, Turn};
-use crate::{slab, word};
+use crate::{slab, spare, word};
 use aquifer_pool::Result;
 use aquifer_pool::layout::Seat;
 use aquifer_pool::seat::SeatCtx;
 use std::sync::atomic::Ordering;
 
-/// Collects what others freed in the slabs of this seat and gives the empty ones back; returns how many. O(own slabs).
+/// Collects what others freed in the slabs of this seat, and gives the empty ones and spare runs back; returns how many. O(own slabs).
 ///
 /// # Errors
 /// `Damaged`.
 pub fn reclaim(seat: &SeatCtx) -> Result<usize> {
     let actor = Actor::of(seat);
     let _turn = Turn::take(actor);
-    slab::sweep(actor, actor)
+    sweep(actor, actor)
+}
+
+fn sweep(actor: Actor<'_>, owner: Actor<'_>) -> Result<usize> {
+    Ok(spare::sweep(actor, owner)? + slab::sweep(actor, owner)?)
 }
 
 /// The same for all seats that can be closed.
 pub(crate) fn everywhere(actor: Actor<'_>) -> Result<usize> {
     let turn = Turn::take(actor);
-    let mut retired = slab::sweep(actor, actor)?;
+    let mut retired = sweep(actor, actor)?;
     drop(turn);
-    let has_slabs = |seat: &Seat| seat.heap.slabs.iter().any(|s| s.load(Ordering::Relaxed) != 0);
-    each_closed(actor, has_slabs, |owner| {
-        retired += slab::sweep(actor, owner)?;
+    let has_any = |seat: &Seat| spare::any(&seat.heap.spare) || spare::any(&seat.heap.slabs);
+    each_closed(actor, has_any, |owner| {
+        retired += sweep(actor, owner)?;
         Ok(false)
     })?;
     Ok(retired)

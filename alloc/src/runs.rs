@@ -2,7 +2,8 @@
 
 use crate::actor::{Actor, BUSY_PAGES, HeapLock};
 use crate::alloc::NOTE_AND_ROOM;
-use crate::descriptor::{Kind, State};
+use crate::descriptor::{Descriptor, Kind, State};
+use crate::spare::{self, Spare};
 use crate::territory::{descriptor, pages_of};
 use crate::turn::Turn;
 use crate::{grow, index};
@@ -52,6 +53,9 @@ pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, form: State) -> Result<u
     cx.reserve(NOTE_AND_ROOM)?;
     let actor = Actor::of(cx.seat());
     let token = actor.new_token();
+    if let Some(page) = alloc_spare(cx, actor, pages, align, form, token) {
+        return Ok(page * PAGE);
+    }
     let first = take(actor, pages, align, |first| {
         let head = descriptor(actor.pool, first)?;
         // Dead after: undo finds no run of this token.
@@ -64,23 +68,46 @@ pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, form: State) -> Result<u
     Ok(first * PAGE)
 }
 
-/// Frees the run at `page` if it still bears the token; else does nothing, so that it may be done again.
+fn alloc_spare(cx: &LogCx, actor: Actor<'_>, pages: u64, align: u64, form: State, token: u64) -> Option<u64> {
+    let _turn = Turn::take(actor);
+    let spare = Spare::find(actor, pages, align)?;
+    // Dead after: undo finds no run of this token.
+    cx.push(RecordView::new(Record::AllocRun, spare.page, token));
+    spare.head.token.store(token, Ordering::Relaxed);
+    // Dead before: spare. After: a run, which undo gives back.
+    spare.head.set_state(form.with_pages(pages));
+    spare.forget();
+    Some(spare.page)
+}
+
+/// Frees the run at `page` if it still bears the token; else does nothing, so that it may be done again. The caller has begun a turn.
 pub(crate) fn free(actor: Actor<'_>, page: u64, token: u64, kinds: &[Kind]) -> Result<()> {
     let head = descriptor(actor.pool, page)?;
+    if is_run(actor, page, head, token, &[Kind::Run])? && spare::keep(actor, page, head)? {
+        return Ok(());
+    }
     let lock = HeapLock::acquire(actor)?;
+    if !is_run(actor, page, head, token, kinds)? {
+        return Ok(());
+    }
+    lock.change(page, head.state().pages(), Some(true), || {
+        // Dead before: the run is still there, and is freed by who finishes our log. After: free; a new run has another token.
+        head.set_state(State::FREE);
+        Ok(())
+    })
+}
+
+/// Whether a run of this token is there.
+fn is_run(actor: Actor<'_>, page: u64, head: &Descriptor, token: u64, kinds: &[Kind]) -> Result<bool> {
     let state = head.state();
     if !kinds.contains(&state.kind()) || head.token.load(Ordering::Relaxed) != token {
-        return Ok(());
+        return Ok(false);
     }
     // Out of a damaged log or head: page 0 keeps other things in the place of a token, and no run ends outside of the pool.
     if token == 0 || page < fresh::HEAP / PAGE || page + state.pages() > pages_of(actor.pool) {
         return Err(Error::Damaged(format!("page {page} is no run that can be freed")));
     }
-    lock.change(page, state.pages(), Some(true), || {
-        // Dead before: the run is still there, and is freed by who finishes our log. After: free; a new run has another token.
-        head.set_state(State::FREE);
-        Ok(())
-    })
+    Ok(true)
 }
 
 /// Makes a run longer without moving it, if the pages behind it are free; true if it has `pages` pages now.

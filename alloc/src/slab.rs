@@ -241,24 +241,52 @@ pub(crate) fn free_own(
     }
 }
 
-/// Frees the block at `offset` for good, if it was allocated by hand, stands in a slab of the seat, and leaves that in use or in hand; clearing
-/// the bit is the commit. Everything else is left to others: `false`.
+/// Where in a slab a block begins.
+struct Place<'a> {
+    page: u64,
+    head: &'a Descriptor,
+    kind: usize,
+    index: u64,
+}
+
+/// The place at `offset`, if it is one in a slab that is in its ring, and whose descriptors this process knows. `Block::at` does without these
+/// conditions, and tells what is wrong.
 #[inline(always)]
-pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
-    let Some(_turn) = Turn::begin(ctx.seat()) else { return false };
+fn place(pool: &Inner, offset: u64) -> Option<Place<'_>> {
     let mut page = offset >> PAGE_SHIFT;
-    let Some(mut head) = known(ctx.pool(), page) else { return false };
+    let mut head = known(pool, page)?;
     let mut state = head.state();
     if state.is_near_tail() {
         (head, page) = (head.head_of_tail(state), page.wrapping_sub(state.pages() % SLAB_PAGES));
         state = head.state();
     }
     let kind = state.class();
-    let Some(shape) = TABLE.get(kind).filter(|_| kind >= COUNT) else { return false };
+    let shape = TABLE.get(kind)?;
     let inside = offset.wrapping_sub(page << PAGE_SHIFT);
     let index = shape.index_of(inside);
     // What is listed is a slab, and what its class says of it is true.
-    if state.0 != shape.listed || !head.belongs_to(ctx.number() + 1) || index * shape.size as u64 != inside {
+    (state.0 == shape.listed && index * shape.size as u64 == inside).then_some(Place {
+        page,
+        head,
+        kind,
+        index,
+    })
+}
+
+/// Bytes of the allocated block at `offset`, if it stands at such a place.
+#[inline(always)]
+pub(crate) fn quick_size(pool: &Inner, offset: u64) -> Option<u64> {
+    let Place { head, kind, index, .. } = place(pool, offset)?;
+    (head.block(index) == (true, false)).then(|| TABLE[kind].size as u64)
+}
+
+/// Frees the block at `offset` for good, if it was allocated by hand, stands in a slab of the seat, and leaves that in use or in hand; clearing
+/// the bit is the commit. Everything else is left to others: `false`.
+#[inline(always)]
+pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
+    let Some(_turn) = Turn::begin(ctx.seat()) else { return false };
+    let Some(Place { page, head, kind, index }) = place(ctx.pool(), offset) else { return false };
+    if kind < COUNT || !head.belongs_to(ctx.number() + 1) {
         return false;
     }
     let (word, bit) = ((index / 64) as usize & 1, 1u64 << (index % 64));

@@ -16,12 +16,12 @@ use std::sync::atomic::Ordering;
 const MOST_AT_ONCE: u64 = 1 << 14;
 
 /// What the pages of a pool are used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Bytes of the pool.
     pub length: u64,
-    /// Free pages.
+    /// Free pages, those of runs that seats keep for their next requests among them.
     pub pages_free: u64,
     /// Pages of slabs.
     pub pages_slab: u64,
@@ -37,6 +37,22 @@ pub struct Stats {
     pub bytes_in_class: [u64; COUNT],
     /// Bytes of the longest run of free pages.
     pub largest_free_run: u64,
+}
+
+impl Default for Stats {
+    fn default() -> Stats {
+        Stats {
+            length: 0,
+            pages_free: 0,
+            pages_slab: 0,
+            pages_run: 0,
+            pages_meta: 0,
+            blocks: 0,
+            bytes_allocated: 0,
+            bytes_in_class: [0; COUNT],
+            largest_free_run: 0,
+        }
+    }
 }
 
 /// An allocated block.
@@ -77,6 +93,7 @@ pub fn stats(pool: &Inner) -> Result<Stats> {
                 s.bytes_allocated += state.pages() * PAGE;
             }
             Kind::Meta => s.pages_meta += state.pages(),
+            Kind::Spare => s.pages_free += state.pages(),
             Kind::Free | Kind::Tail => s.pages_free += 1,
         }
         Ok(())

@@ -146,6 +146,7 @@ impl Pool {
     ///
     /// # Errors
     /// `OtherPool`; `BadBlock` when no allocated block begins there.
+    #[inline]
     pub fn resolve_handle(&self, handle: Handle) -> Result<NonNull<u8>> {
         let offset = self.offset_of(handle)?;
         self.block(offset, 1, 1)
@@ -171,19 +172,24 @@ impl Pool {
         Ok(self.block(shared.0.get(), size_of::<T>(), align_of::<T>())?.as_ptr().cast())
     }
 
+    #[inline]
     fn block(&self, offset: u64, size: usize, align: usize) -> Result<NonNull<u8>> {
         // What the block refers to may lie where another process has grown the pool to.
         self.inner().follow()?;
         let bad = |why| Error::BadBlock { offset, why };
-        let has = aquifer_alloc::block_size(self.inner(), offset)
-            .ok_or_else(|| bad("no allocated block begins there"))?;
+        let Some(has) = aquifer_alloc::block_size(self.inner(), offset) else {
+            return Err(bad("no allocated block begins there"));
+        };
         if has < size as u64 {
             return Err(bad("the block is smaller than the type"));
         }
         if !offset.is_multiple_of(align as u64) {
             return Err(bad("the block is not aligned for the type"));
         }
-        NonNull::new(self.inner().at(offset, size as u64)?).ok_or_else(|| bad("it is null"))
+        match NonNull::new(self.inner().at(offset, size as u64)?) {
+            Some(at) => Ok(at),
+            None => Err(bad("it is null")),
+        }
     }
 
     #[inline]

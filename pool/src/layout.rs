@@ -27,7 +27,9 @@ pub const LOG_INNER: usize = HELD + 1;
 /// Records of a log that stand in the seat itself; more are taken from the heap.
 pub const LOG_INLINE: usize = 32;
 /// Kinds of slabs that a seat may own.
-pub const CLASSES: usize = 64;
+pub const CLASSES: usize = 96;
+/// Spare runs that a seat may keep.
+pub const SPARE: usize = 4;
 /// Seats of the first chunk; chunk k holds `SEATS_FIRST << k`.
 pub const SEATS_FIRST: u32 = 16;
 /// Process records of the first chunk; chunk k holds `RECORDS_FIRST << k`.
@@ -156,6 +158,9 @@ pub struct SeatHeap {
     pub closing: AtomicU64,
     /// Reserved, 0.
     pub reserved: [AtomicU64; 2],
+    /// Pages of runs that this seat has freed and keeps for its next request, 0: none.
+    pub spare: [AtomicU64; SPARE],
+    pad: [u64; 4],
     /// For each kind of slab the page of one in this seat's ring of such slabs, 0: none.
     pub slabs: [AtomicU64; CLASSES],
 }
@@ -197,8 +202,8 @@ const _: () = assert!(size_of::<ProcessRecord>() == 64);
 const _: () = assert!(size_of::<Record>() == 24 && size_of::<Log>() == 16 + LOG_INLINE * 24);
 const _: () =
     assert!(offset_of!(Seat, held) == 64 && offset_of!(Seat, marks) == 128 && offset_of!(Seat, heap) == 256);
-const _: () = assert!(size_of::<SeatHeap>() == 576);
-const _: () = assert!(offset_of!(Seat, logs) == 832 && size_of::<Seat>() == 8704);
+const _: () = assert!(size_of::<SeatHeap>() == 896);
+const _: () = assert!(offset_of!(Seat, logs) == 1152 && size_of::<Seat>() == 9088);
 
 /// Where the parts of a new pool stand, in bytes from its start; all multiples of [`PAGE`].
 pub mod fresh {

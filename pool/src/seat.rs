@@ -229,13 +229,10 @@ impl Inner {
         }
     }
 
-    /// The calling thread's seat, if it is one of those used last.
+    /// The calling thread's seat, if it is the one used last.
     #[inline(always)]
     pub fn known_seat(&self) -> Option<&SeatCtx> {
-        match quick::seat_of(self) {
-            Some(seat) => Some(seat),
-            None => self.cached_seat(),
-        }
+        quick::seat_of(self)
     }
 
     #[inline(never)]
