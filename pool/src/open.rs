@@ -117,12 +117,16 @@ impl RawPool {
         if made_here != pool.header().hash_probe {
             return Err(Error::Damaged("the pool was made with another hash function".into()));
         }
-        upper.verify(&pool)?;
+        // Those who have it open have done so. It takes as long as there are pages, and who joins a running system shall not wait for that.
+        let trusted = pool.is_trusted_by_others();
+        if !trusted || options.verify {
+            upper.verify(&pool)?;
+        }
         let clean = pool.header().clean.load(Ordering::SeqCst) == 1;
         pool.backing.note_clean(clean);
         pool.join()?;
         // Memory is as its last user left it. A file need not be, after a crash of the system: some of its pages may never have been written.
-        if kind != Kind::File || clean || pool.is_trusted_by_others() {
+        if kind != Kind::File || clean || trusted {
             pool.trust();
         }
         enter(options, pool)

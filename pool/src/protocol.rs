@@ -47,7 +47,7 @@ pub const LOW: u64 = 0xffff_ffff;
 
 const SUMMARY_SHIFT: u32 = 32;
 /// Turns before sleeping or giving up; few in tests, so that rare paths run often.
-const SPINS: u32 = if cfg!(test) { 2 } else { 60 };
+const SPINS: u32 = if cfg!(test) { 2 } else { 6 };
 
 /// Everything the protocol needs to know and do besides the word itself.
 pub trait World {
@@ -69,8 +69,9 @@ pub trait World {
     fn asymmetric(&self) -> bool;
     /// A full barrier on every processor that runs a process of the pool; false when the system refuses.
     fn barrier(&self) -> bool;
-    /// One turn of a short spin.
-    fn spin(&self);
+    /// Waits between two looks at a word, the longer the more turns went before: each look takes the line from who works with it, so that he
+    /// who has a lock is the slower the more often it is looked at.
+    fn spin(&self, turn: u32);
     /// Sleeps while the word's low half is that of `seen`, for a bounded time.
     fn sleep(&self, word: &AtomicU64, seen: u64);
     /// Wakes all who sleep on the word.
@@ -222,11 +223,11 @@ fn wait_for_writer(world: &impl World, word: &AtomicU64, seen: u64) -> Result<()
     if owner == world.me() {
         return Err(Refusal::Deadlock);
     }
-    for _ in 0..SPINS {
+    for turn in 0..SPINS {
+        world.spin(turn);
         if word.load(Ordering::Relaxed) & OWNER != seen & OWNER {
             return Ok(());
         }
-        world.spin();
     }
     // Before sleeping, for nobody would wake us: who dies while we sleep is asked after when we have woken by ourselves.
     world.ask(owner);
@@ -303,9 +304,9 @@ fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(),
                 if m & !1 != offset {
                     break;
                 }
-                turns += 1;
                 if turns < SPINS {
-                    world.spin();
+                    world.spin(turns);
+                    turns += 1;
                     continue;
                 }
                 world.ask(seat); // as in `wait_for_writer`

@@ -248,7 +248,7 @@ impl World for Seat {
         }
         true
     }
-    fn spin(&self) {
+    fn spin(&self, _: u32) {
         shuttle::thread::yield_now();
     }
     fn sleep(&self, _: &AtomicU64, _: u64) {
