@@ -175,6 +175,7 @@ impl<'a> Director<'a> {
             seed: self.random.next(),
             inherited: pool,
             priority: self.priority,
+            scarce: pool.info().hard_limit != 0,
             window: match self.random.below(4) {
                 0 | 1 => None,
                 2 => Some(1 << 20),

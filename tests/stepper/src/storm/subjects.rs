@@ -70,7 +70,7 @@ impl World {
             Box::new(accounts::Accounts::of(pool)?),
             Box::new(cells::Cells::of(pool)?),
             Box::new(queue::Queue::of(pool)?),
-            Box::new(heaps::Heaps::of(pool)?),
+            Box::new(heaps::Heaps::of(pool)?), // the last: see `largest`
         ];
         let keys: Vec<_> =
             subjects.iter().enumerate().flat_map(|(s, x)| (0..x.keys()).map(move |k| (s, k))).collect();
@@ -80,6 +80,11 @@ impl World {
 
     pub fn keys(&self) -> usize {
         self.keys.len()
+    }
+
+    /// The key whose value takes most memory.
+    pub fn largest(&self) -> usize {
+        self.keys.len() - 1
     }
 
     pub fn next(&self, key: usize, state: State, random: &mut Random) -> State {

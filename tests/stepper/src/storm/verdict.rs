@@ -3,7 +3,7 @@
 use super::Total;
 use super::director::Director;
 use super::subjects::World;
-use aquifer::{Pool, Result};
+use aquifer::{Named, Pool, Result, ShMutex, ShVec, from_iter};
 use std::sync::atomic::Ordering::SeqCst;
 
 /// Compares everything; an error says what is wrong first.
@@ -75,6 +75,23 @@ fn ledgers(director: &Director<'_>, pool: &Pool) -> Result<Option<String>> {
         }
     }
     world.excess(director.owners())
+}
+
+/// Memory that is set aside, so that there is some for the verdict on a pool that may not grow.
+pub struct Reserve(Named<ShMutex<ShVec<u64>>>);
+
+impl Reserve {
+    const NAME: &str = "reserve";
+
+    pub fn of(pool: &Pool) -> Result<Reserve> {
+        let numbers = from_iter(0..16_384);
+        Ok(Reserve(pool.named_with(Self::NAME, || ShMutex::new(numbers))?))
+    }
+
+    pub fn give_back(self, pool: &Pool) -> Result<()> {
+        drop(self.0);
+        pool.remove(Self::NAME).map(drop)
+    }
 }
 
 /// Removes all named objects.

@@ -7,6 +7,7 @@ use super::who::Who;
 use super::witness;
 use aquifer::{Error, Pool, Result};
 use std::os::fd::OwnedFd;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 /// How a child ends that is not killed: in order, or with guards forgotten, or broken.
@@ -14,8 +15,9 @@ pub const LEFT: i32 = 0;
 pub const LEAKED: i32 = 7;
 pub const BROKEN: i32 = 101;
 
-/// Whether this process is such a child.
+/// Whether this process is such a child; and one whose pool may not grow.
 static CHILD: AtomicBool = AtomicBool::new(false);
+static SCARCE: AtomicBool = AtomicBool::new(false);
 
 /// What a child is to do.
 pub struct Task<'a> {
@@ -26,6 +28,8 @@ pub struct Task<'a> {
     /// The director's handle, which the child inherits.
     pub inherited: &'a Pool,
     pub priority: i32,
+    /// The pool's hard limit will be reached.
+    pub scarce: bool,
     /// Opens the pool by itself, with a window of so many bytes.
     pub window: Option<u64>,
     /// Ends by itself after so many operations of each thread; with guards forgotten.
@@ -40,9 +44,17 @@ pub fn end_children_that_panic() {
         if !CHILD.load(SeqCst) {
             return before(panic);
         }
+        if SCARCE.load(SeqCst) && is_shortage(&panic.to_string()) {
+            return; // caught where it is known what should be as it was
+        }
         eprintln!("child {}: {panic}", std::process::id());
         end(BROKEN)
     }));
+}
+
+/// Whether an error, or a panic where there is no error to return, says that there was no memory.
+fn is_shortage(text: &str) -> bool {
+    ["hard limit", "no memory", "out of memory"].iter().any(|t| text.contains(t))
 }
 
 /// Ends this process at once: what is the director's must not be torn down here.
@@ -54,6 +66,7 @@ pub fn end(code: i32) -> ! {
 /// The whole life of a child that has just been forked.
 pub fn live(task: &Task<'_>, witness: OwnedFd) -> ! {
     CHILD.store(true, SeqCst);
+    SCARCE.store(task.scarce, SeqCst);
     // SAFETY: numbers only; the child dies with the director.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
@@ -65,6 +78,7 @@ pub fn live(task: &Task<'_>, witness: OwnedFd) -> ! {
     }
     match task.run() {
         Ok(code) => end(code),
+        Err(e) if task.scarce && is_shortage(&e.to_string()) => end(LEFT),
         Err(e) => {
             eprintln!("child {}: {e}", std::process::id());
             end(BROKEN)
@@ -112,14 +126,17 @@ impl Task<'_> {
         }
         who.desk.clear();
         let mut left = self.operations;
+        let mut relief = false; // something large goes first, after a refusal
         while left > 0 && !self.board.stopped() {
-            let key = random.below(world.keys() as u64) as usize;
+            let key = if relief { world.largest() } else { random.below(world.keys() as u64) as usize };
             let from = who.states(key)[0];
-            let to = world.next(key, from, &mut random);
+            let to = if relief { from.removed() } else { world.next(key, from, &mut random) };
+            relief = false;
             if to != from {
                 who.begin(key, to);
-                self.change(world, &who, key, &mut random)?;
-                who.end(key, to);
+                let done = self.change(world, &who, key, &mut random)?;
+                who.end(key, if done { to } else { from });
+                relief = !done && random.once_in(2);
                 left -= 1;
             }
         }
@@ -131,17 +148,24 @@ impl Task<'_> {
         Ok(())
     }
 
-    fn change(&self, world: &World, who: &Who<'_>, key: usize, random: &mut Random) -> Result<()> {
+    /// False when it was refused for want of memory: then all is as before.
+    fn change(&self, world: &World, who: &Who<'_>, key: usize, random: &mut Random) -> Result<bool> {
         let [from, to] = who.states(key);
         loop {
-            match world.change(who, key, from, to, random) {
+            let change = AssertUnwindSafe(|| world.change(who, key, from, to, random));
+            let changed = match std::panic::catch_unwind(change) {
+                Ok(changed) => changed,
+                Err(_) => return Ok(false), // of any other panic this process has ended
+            };
+            match changed {
                 // Two transactions wanted the same locks in different order.
                 Err(Error::WouldDeadlock(_) | Error::WouldBlock(_)) => who.let_go(),
+                Err(e) if self.scarce && is_shortage(&e.to_string()) => return Ok(false),
                 Err(e) => {
                     eprintln!("key {key} of owner {} from {from:?} to {to:?}", who.owner);
                     return Err(e);
                 }
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(true),
             }
         }
     }
@@ -155,9 +179,9 @@ impl Who<'_> {
         self.desk.key.store(key as u64 + 1, SeqCst);
     }
 
-    /// Notes that it is so.
-    fn end(&self, key: usize, to: super::state::State) {
-        self.set(key, 0, to);
+    /// Notes that it is so, or that it is as it was.
+    fn end(&self, key: usize, now_is: super::state::State) {
+        [0, 1].into_iter().for_each(|which| self.set(key, which, now_is));
         let took = now() - self.desk.since.load(SeqCst);
         let longest: &AtomicU64 = &self.desk.longest;
         longest.fetch_max(took, SeqCst);

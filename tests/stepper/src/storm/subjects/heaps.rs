@@ -56,8 +56,8 @@ impl Subject for Heaps {
         if to.hi < from.hi {
             heap.truncate(to.hi as usize);
             if random.once_in(2) {
-                // An operation of its own, which changes nothing of what this is about.
-                heap.shrink_to_fit()?;
+                // An operation of its own, which changes nothing of what this is about, and may be refused.
+                let _ = heap.shrink_to_fit();
             }
             return Ok(());
         }
