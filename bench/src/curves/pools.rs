@@ -2,7 +2,7 @@
 
 use super::{Curve, Extent, Order, Series, doublings};
 use crate::machine::{self, Cores};
-use crate::measure::awaited;
+use crate::measure::tried;
 use crate::partner::Partner;
 use crate::peers::mapping::{Mapping, TempFile};
 use crate::rows::map::Ours;
@@ -72,7 +72,7 @@ fn grow(pool: &Pool, mib: u64) -> Result<f64> {
     let layout = Layout::from_size_align(MIB, 4096)?;
     let before = pool.info().length;
     let blocks = Rc::new(Cell::new(0usize));
-    let ns = awaited(1, || {
+    let ns = tried(1, || {
         while pool.info().length < mib << 20 {
             pool.alloc(layout)?;
             blocks.set(blocks.get() + 1);
@@ -83,7 +83,7 @@ fn grow(pool: &Pool, mib: u64) -> Result<f64> {
 }
 
 fn open(name: &str) -> Result<f64> {
-    awaited(OPENINGS, || {
+    tried(OPENINGS, || {
         keys(0..OPENINGS as u64).try_for_each(|key| {
             let map: Ours = Pool::open(name)?.named("map")?;
             map.read()?.get(&key).map_or(Err("a key is missing".into()), |_| Result::Ok(()))
@@ -98,7 +98,7 @@ fn mapped(sizes: &[u64]) -> Result<Series> {
     let mut made = 1;
     for size in sizes {
         let steps = (size - made) as usize;
-        let ns = awaited(steps, || (0..steps).try_for_each(|_| mapping.grow(MIB, true)))?;
+        let ns = tried(steps, || (0..steps).try_for_each(|_| mapping.grow(MIB, true)))?;
         line.points.push((*size as f64, ns));
         made = *size;
     }

@@ -3,7 +3,7 @@
 use super::map::{self, Ours};
 use crate::keys::queries;
 use crate::machine::Cores;
-use crate::measure::awaited;
+use crate::measure::tried;
 use crate::partner::{Partner, Turn, in_child};
 use crate::peers::lmdb::{self, Lmdb};
 use crate::peers::mapping::{Mapping, TempFile};
@@ -43,7 +43,7 @@ fn growths() -> Result<Trial> {
     let ours = move || {
         let pool = Pool::options().growth(MIB as u64, MIB as u64).memfd()?;
         pool.alloc(Layout::new::<u64>())?;
-        awaited(STEPS, || {
+        tried(STEPS, || {
             for _ in 0..STEPS {
                 let block = pool.alloc(layout)?;
                 let at = pool.resolve_handle(block)?;
@@ -58,7 +58,7 @@ fn growths() -> Result<Trial> {
     let by_mapping = |reserve: bool| {
         move || {
             let mut mapping = Mapping::new(TempFile::new()?, MIB)?;
-            awaited(STEPS, || {
+            tried(STEPS, || {
                 for step in 1..=STEPS {
                     mapping.grow(MIB, reserve)?;
                     mapping.bytes()[step * MIB..].iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
@@ -168,7 +168,7 @@ fn openings() -> Result<Trial> {
     let path = name.path();
     let ours = move || {
         let _ = &holder;
-        awaited(OPENINGS, || {
+        tried(OPENINGS, || {
             keys(0..OPENINGS as u64).try_for_each(|key| {
                 let map: Ours = Pool::open(name.name())?.named("map")?;
                 map.read()?.get(&key).map_or(Err("a key is missing".into()), |_| Result::Ok(()))
@@ -176,7 +176,7 @@ fn openings() -> Result<Trial> {
         })
     };
     let theirs = move || {
-        awaited(OPENINGS, || {
+        tried(OPENINGS, || {
             keys(0..OPENINGS as u64).try_for_each(|key| {
                 let lmdb = Lmdb::open(&folder.path())?;
                 lmdb.get(key)?.ok_or("a key is missing")?;
@@ -186,7 +186,7 @@ fn openings() -> Result<Trial> {
         })
     };
     let limit = move || {
-        awaited(OPENINGS, || {
+        tried(OPENINGS, || {
             (0..OPENINGS).try_for_each(|_| {
                 let mut mapping = Mapping::new(TempFile::open(&path)?, GIB as usize)?;
                 black_box(mapping.bytes()[PAGE]);
