@@ -184,3 +184,26 @@ fn closures_may_use_the_locks_they_see() {
     let report = pool.check().unwrap();
     assert!(report.is_clean(), "{report:?}");
 }
+
+#[test]
+fn sorting_plain_data_compares_outside_of_any_operation() {
+    let pool = pool();
+    let numbers = pool.named::<ShMutex<ShVec<u64>>>("numbers").unwrap();
+    let other = pool.named::<ShMutex<ShVec<ShString>>>("other").unwrap();
+    numbers.lock().unwrap().extend([3, 1, 2]).unwrap();
+    let before = pool.stats().blocks;
+    let during = std::cell::Cell::new(0);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _ = numbers.lock().unwrap().sort_by(|a, b| {
+            other.lock().unwrap().clear();
+            during.set(pool.stats().blocks);
+            assert!(*a != 1 && *b != 1, "the comparison fails");
+            a.cmp(b)
+        });
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(during.get(), before, "the sort had allocated its block before it compared");
+    assert_eq!(**numbers.lock().unwrap(), [3, 1, 2]);
+    numbers.lock().unwrap().sort_by(|a, b| b.cmp(a)).unwrap();
+    assert_eq!(**numbers.lock().unwrap(), [3, 2, 1]);
+}

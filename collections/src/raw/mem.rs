@@ -113,8 +113,14 @@ pub(crate) fn publish_alone(log: &LogCx, word: &AtomicU64, value: u64) {
     if log.is_open() {
         save_word_slow(log, word);
     }
+    publish_now(word, value);
+}
+
+/// The same when the log is not held open.
+#[inline(always)]
+pub(crate) fn publish_now(word: &AtomicU64, value: u64) {
     compiler_fence(Ordering::SeqCst);
-    // Dead before this store: nothing happened. After: it has, unless the log is held open, and all of it undone.
+    // Dead before this store: nothing happened. After: it has; while the log is held open (`publish_alone`) all of it is undone.
     word.store(value, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
 }

@@ -35,12 +35,12 @@ impl Header {
 
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.len.load(Relaxed) as usize
+        read(&self.len) as usize
     }
 
     #[inline(always)]
     pub(crate) fn cap(&self) -> usize {
-        self.cap.load(Relaxed) as usize
+        read(&self.cap) as usize
     }
 
     /// Address of the first element, of which `count` are about to be used.
@@ -52,7 +52,7 @@ impl Header {
         let Some(bytes) = count.checked_mul(size_of::<T>()) else {
             ptr::damaged("a vector is longer than any pool")
         };
-        ptr::resolve(self, self.ptr.load(Relaxed), bytes as u64).cast()
+        ptr::resolve(self, read(&self.ptr), bytes as u64).cast()
     }
 
     /// Address of one element within the capacity.
@@ -62,7 +62,7 @@ impl Header {
             return std::ptr::dangling_mut();
         }
         // No overflow unless the header is damaged; what is resolved then is still inside of the pool.
-        let offset = self.ptr.load(Relaxed).wrapping_add(index.wrapping_mul(size_of::<T>()) as u64);
+        let offset = read(&self.ptr).wrapping_add(index.wrapping_mul(size_of::<T>()) as u64);
         ptr::resolve(self, offset, size_of::<T>() as u64).cast()
     }
 
@@ -74,6 +74,13 @@ impl Header {
         // borrowed; the bytes stay mapped as long as the pool is joined, which outlives the borrow.
         unsafe { std::slice::from_raw_parts(self.elements::<T>(len), len) }
     }
+}
+
+/// A word of a header. Not atomic, so that the compiler may lift it out of a loop, as it does with the rest of a resolve.
+#[inline(always)]
+fn read(word: &AtomicU64) -> u64 {
+    // SAFETY: aligned and readable. No race: a header is changed only through a place, which nobody else has while this borrow of the vector lasts.
+    unsafe { word.as_ptr().read() }
 }
 
 /// A vector that may be changed: its header, and the log that the changes go to.
@@ -194,13 +201,25 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         T: Emplace<S>,
     {
         let len = self.len();
-        if len >= self.header.cap() {
-            self.grow(1)?;
+        if is_plain::<T>() && len < self.header.cap() && !self.log.is_open() {
+            // SAFETY: slot `len` is within the capacity, and nobody looks at it yet; plain data logs nothing, so that no operation need be open.
+            unsafe { T::emplace(source, self.header.slot(len), self.cx)? };
+            mem::publish_now(&self.header.len, len as u64 + 1);
+            return Ok(());
         }
+        self.push_logged(len, source)
+    }
+
+    #[inline(never)]
+    fn push_logged<S>(&self, len: usize, source: S) -> Result<()>
+    where
+        T: Emplace<S>,
+    {
+        self.reserve(1)?;
         mem::reserve_log(self.log, size_of::<T>())?;
         let slot = self.header.slot::<T>(len);
         if is_plain::<T>() {
-            // SAFETY: slot `len` is within the capacity; plain data logs nothing, so that no operation needs to be open.
+            // SAFETY: as in `push`; saved if it may matter.
             unsafe {
                 mem::save_spare(self.log, slot.cast(), size_of::<T>());
                 T::emplace(source, slot, self.cx)?;
@@ -410,7 +429,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     }
 
     /// Moves all elements to a new block, has `arrange` put them in order and say how many stay, and swaps the block in. What does not stay
-    /// must stand behind what stays. No code of the user's may run in `arrange`, but comparisons of plain data.
+    /// must stand behind what stays. No code of the user's may run in `arrange`.
     fn rearrange(&self, arrange: impl FnOnce(&mut [T]) -> usize) -> Result<()> {
         let (h, len) = (self.header, self.len());
         if len == 0 {
@@ -457,11 +476,30 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         })
     }
 
+    /// Plain elements, copied to private memory.
+    fn private_copy(&self) -> Vec<T> {
+        debug_assert!(is_plain::<T>());
+        let elements = self.header.as_slice::<T>();
+        let mut copy = Vec::with_capacity(elements.len());
+        // SAFETY: room for as many was made just above; plain data is copied by its bytes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(elements.as_ptr(), copy.as_mut_ptr(), elements.len());
+            copy.set_len(elements.len());
+        }
+        copy
+    }
+
     /// Sorts, keeping the order of equal elements.
     pub(crate) fn sort(&self, mut compare: impl FnMut(&T, &T) -> Ordering) -> Result<()> {
         if is_plain::<T>() {
+            // A private copy is sorted: comparing is the user's code, which runs in no operation.
+            let mut sorted = self.private_copy();
+            sorted.sort_by(compare);
             return self.rearrange(|elements| {
-                elements.sort_by(compare);
+                // SAFETY: as many elements as the copy has; plain data.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(sorted.as_ptr(), elements.as_mut_ptr(), elements.len())
+                };
                 elements.len()
             });
         }
