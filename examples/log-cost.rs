@@ -54,18 +54,24 @@ fn run(pool: &Pool, operation: &str, times: u64) -> Result<f64, Error> {
         }
         "insert" | "remove" => {
             for _ in 0..rounds {
-                let inserting =
-                    timed(|| (0..ENTRIES).try_for_each(|k| map.insert(black_box(k), k).map(drop)))?;
-                let removing = timed(|| {
+                let mut insert = || (0..ENTRIES).try_for_each(|k| map.insert(black_box(k), k).map(drop));
+                match operation {
+                    "insert" => spent += timed(&mut insert)?,
+                    _ => insert()?,
+                }
+                let mut remove = || {
                     (0..ENTRIES).for_each(|k| {
                         black_box(map.remove(&black_box(k)));
                     });
                     Ok(())
-                })?;
-                spent += if operation == "insert" { inserting } else { removing };
+                };
+                match operation {
+                    "remove" => spent += timed(&mut remove)?,
+                    _ => remove()?,
+                }
             }
         }
-        other => return Err(Error::Unsupported(format!("the operation {other}").into())),
+        other => return Err(Error::Unsupported(format!("the operation {other}"))),
     }
     Ok(spent)
 }

@@ -63,6 +63,9 @@ const HOLD: u32 = 2;
 /// Records that operations leave to the carrying out of their intents, which therefore needs no memory: see [`LogCx::push_all`].
 const SPARE: u32 = 3;
 
+/// Whether this build keeps no log, and so undoes nothing: only to measure what the log costs (`tests/log-cost.sh`). Nested values leak then.
+const UNLOGGED: bool = cfg!(aquifer_unlogged);
+
 /// Records that an operation may push without any memory from the heap.
 pub const FIXED: u32 = LOG_INLINE as u32 - SPARE;
 /// Bytes that are saved in one record.
@@ -132,11 +135,17 @@ impl LogCx {
 
     #[inline(always)]
     fn head(&self) -> u64 {
+        if UNLOGGED {
+            return 0;
+        }
         self.log().head.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     fn set_head(&self, head: u64) {
+        if UNLOGGED {
+            return;
+        }
         // All stores before it, of data and records, are made before it: compiler order (Release is that on x86-64, and costs little elsewhere).
         self.log().head.store(head, Ordering::Release);
         compiler_fence(Ordering::SeqCst);
@@ -157,7 +166,7 @@ impl LogCx {
     /// Whether operations end without becoming final: a transaction runs, a `Taken` is alive or plain data is on loan.
     #[inline(always)]
     pub fn is_open(&self) -> bool {
-        self.state.get() != 0
+        !UNLOGGED && self.state.get() != 0
     }
 
     /// Begins an operation. Dropping it without [`Op::commit`] undoes it.
@@ -189,6 +198,12 @@ impl LogCx {
     /// Panics when the log is full and no memory can be had; [`reserve`](Self::reserve) first where that must be an error.
     #[inline(always)]
     pub fn push(&self, r: RecordView) {
+        if UNLOGGED {
+            if r.kind == Kind::Free {
+                self.pool().upper.carry_out(self, r);
+            }
+            return;
+        }
         let head = self.head();
         let n = (head & N) as u32;
         if n >= self.room.get() {
@@ -266,6 +281,9 @@ impl LogCx {
 
     #[inline(always)]
     fn write(&self, i: u32, r: RecordView) {
+        if UNLOGGED {
+            return;
+        }
         let at = self.record(i);
         at.head.store(r.kind as u64 | (r.size as u64) << 8 | r.aux << 16, Ordering::Relaxed);
         at.offset.store(r.offset, Ordering::Relaxed);
@@ -287,6 +305,9 @@ impl LogCx {
 
     /// Stores `value` in record `i`: progress of an intent that is being carried out.
     pub fn set_value(&self, i: u32, value: u64) {
+        if UNLOGGED {
+            return;
+        }
         self.record(i).value.store(value, Ordering::Release);
         compiler_fence(Ordering::SeqCst);
     }
@@ -312,7 +333,7 @@ impl LogCx {
     /// The bytes are readable, under a lock held until the commit (or not linked in), and initialised or padding.
     #[inline]
     pub unsafe fn save(&self, at: *const u8, len: usize) {
-        if len == 0 {
+        if len == 0 || UNLOGGED {
             return; // such as nothing appended to an empty vector, which has no address
         }
         let offset = self.pool().offset_of(at).unwrap_or_else(|| panic!("saved bytes are not in the pool"));
@@ -351,6 +372,9 @@ impl LogCx {
     /// # Safety
     /// As for [`save`](Self::save); the `len` bytes at `copy`, in the pool too, are the same, and change only after they are saved themselves.
     pub unsafe fn save_copied(&self, at: *const u8, copy: *const u8, len: usize) {
+        if UNLOGGED {
+            return;
+        }
         match (self.pool().offset_of(at), self.pool().offset_of(copy)) {
             (Some(offset), Some(copy)) if len > 8 && copy.is_multiple_of(8) => {
                 self.push(RecordView::new(Kind::OldBlock, offset, len as u64).with_aux(copy >> 3));
@@ -367,6 +391,9 @@ impl LogCx {
     /// Saves one aligned word.
     #[inline(always)]
     pub fn save_word(&self, at: &AtomicU64) {
+        if UNLOGGED {
+            return;
+        }
         let offset = self.offset_of_word(at);
         let value = at.load(Ordering::Relaxed);
         self.push(RecordView { kind: Kind::Old, size: 8, aux: 0, offset, value });
