@@ -141,6 +141,24 @@
 //! A child of a `fork` uses what it inherits: pools join anew by themselves, and [`Named`] handles stay good. Guards belong to the parent:
 //! dropping one in the child does nothing, writing through one panics.
 //!
+//! # Looking inside
+//!
+//! [`Pool::check`] walks everything by its type, from processes that have never seen those types too: values, keys, blocks that are lost or have two
+//! owners, and who holds or waits for which lock. [`Pool::repair`] buries the dead and frees what is lost. Both may run beside others at work.
+//!
+//! ```
+//! use aquifer::{Pool, ShMutex, ShVec};
+//!
+//! let pool = Pool::options().private()?;
+//! let jobs = pool.named_with::<ShMutex<ShVec<u64>>, _>("jobs", || ShMutex::new([1, 2, 3]))?;
+//! let report = pool.check()?;
+//! assert!(report.is_clean() && report.has_passed("jobs"), "{report}");
+//! assert_eq!(pool.repair()?.freed_bytes, 0);
+//! # Ok::<(), aquifer::Error>(())
+//! ```
+//!
+//! A pool in a file that was not closed in order is checked when it is opened, others with [`PoolOptions::verify`].
+//!
 //! # What it costs
 //!
 //! - Reading is as fast as in private memory: references are plain references, and nothing that you hold ever moves, also while another
