@@ -193,7 +193,7 @@
 //! | `type annotations needed` for `[]` or `None` | [`ShVec::new()`], [`NONE`] |
 
 pub use aquifer_collections::{
-    BackingKind, DefaultInPool, Emplace, Error, Handle, Holder, Info, Key, KeySource, Location,
+    BackingKind, DefaultInPool, Emplace, Error, Handle, Holder, HugePages, Info, Key, KeySource, Location,
     MappedWriteGuard, MutexGuard, NONE, Named, NamedInfo, New, NotSend_GuardBelongsToItsThread, Nothing,
     Place, Plain, Pool, PoolOptions, ReadGuard, Recovered, Relocatable, Repair, Report, Result, ShBox,
     ShHash, ShMap, ShMutex, ShRwLock, ShSet, ShString, ShVec, Shared, Stats, Taken, Tx, WriteGuard,

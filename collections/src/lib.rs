@@ -61,7 +61,7 @@ mod walk_tests;
 pub use aquifer_derive::{DefaultInPool, Key, Plain, Relocatable};
 pub use aquifer_pool::lock::Recovered;
 pub use aquifer_pool::options::parse_size;
-pub use aquifer_pool::{BackingKind, Holder, Info};
+pub use aquifer_pool::{BackingKind, Holder, HugePages, Info};
 pub use aquifer_pool::{Error, Result};
 pub use boxed::ShBox;
 pub use guard::{MappedWriteGuard, MutexGuard, ReadGuard, WriteGuard};

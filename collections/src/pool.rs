@@ -6,7 +6,7 @@ use crate::report::{Repair, Report};
 use crate::transaction::{self, Tx};
 use crate::upper::LAYERS;
 use aquifer_pool::open::Place;
-use aquifer_pool::{Error, Info, Inner, Options, RawPool, Result, fork};
+use aquifer_pool::{Error, HugePages, Info, Inner, Options, RawPool, Result, fork};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -279,6 +279,13 @@ impl PoolOptions {
         PoolOptions(self.0.asymmetric_locks(yes))
     }
 
+    /// Whether this process asks for huge pages (2 MiB), which make accesses all over a large pool faster, and growth slower. Default no.
+    ///
+    /// Whatever the system refuses stays in small pages, and all works as well: [`Pool::collapse`] tells how much it gave, and why not more.
+    pub fn huge_pages(self, yes: bool) -> PoolOptions {
+        PoolOptions(self.0.huge_pages(yes))
+    }
+
     /// Address space that this process sets aside; default 64 GiB, or `AQUIFER_WINDOW`. A pool that outgrows it is mapped again, larger, and
     /// no reference into it becomes invalid.
     pub fn window(self, bytes: u64) -> PoolOptions {
@@ -423,6 +430,15 @@ impl Pool {
     /// What is known of the pool and of this process's join of it. O(processes).
     pub fn info(&self) -> Info {
         self.0.raw.info()
+    }
+
+    /// Gathers the pool's memory into huge pages (2 MiB), for all processes, and tells how much of it is in such pages now. Nothing that refers
+    /// into the pool becomes invalid. Worth it once a large pool is filled; takes about a second for each GiB.
+    ///
+    /// # Errors
+    /// `AddressSpace` when the pool has grown and cannot be mapped. What the system refuses (all, before Linux 6.1) is in the result.
+    pub fn collapse(&self) -> Result<HugePages> {
+        self.inner().collapse()
     }
 
     /// What the pool's memory is used for. O(pages).

@@ -28,6 +28,8 @@ pub(crate) struct Backing {
     /// Carries no lock and is never locked through.
     pub(crate) fd: Option<OwnedFd>,
     pub(crate) identity: Identity,
+    /// Whether this process asks for huge pages.
+    pub(crate) huge_pages: bool,
     /// Whether this process found the file as the last to use it had left it in order.
     clean: AtomicBool,
 }
@@ -42,7 +44,8 @@ impl Backing {
         }
         match file::describe(fd.as_fd()) {
             Ok(Ok((identity, ..))) => {
-                Ok(Backing { kind, name: name.into(), fd: Some(fd), identity, clean: AtomicBool::new(true) })
+                let (clean, huge_pages) = (AtomicBool::new(true), false);
+                Ok(Backing { kind, name: name.into(), fd: Some(fd), identity, huge_pages, clean })
             }
             Ok(Err(why)) => Err(Error::NotAPool { name: name.into(), why: why.into() }),
             Err(e) => Err(Error::system("stat", name, e)),
@@ -57,8 +60,15 @@ impl Backing {
             name: "private memory".into(),
             fd: None,
             identity,
+            huge_pages: false,
             clean: AtomicBool::new(true),
         }
+    }
+
+    /// The same, asking for huge pages or not.
+    pub(crate) fn with_huge_pages(mut self, yes: bool) -> Backing {
+        self.huge_pages = yes;
+        self
     }
 
     /// Notes the state of a file that is being opened.

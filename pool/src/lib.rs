@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`layout`] | the shared structures, byte by byte |
 //! | [`options`], [`open`] | making, opening, listing and removing pools |
-//! | `backing`, `window`, [`granule`] | files, their growth, and where they are mapped |
+//! | `backing`, `window`, [`granule`], [`huge`] | files, their growth, where they are mapped, and in what pages |
 //! | [`process`], [`seat`], [`bury`] | who uses a pool, and what becomes of the dead |
 //! | [`log`], [`shift`] | operations that happen whole or not at all |
 //! | [`protocol`], [`lock`] | locks that survive their owners |
@@ -28,6 +28,7 @@ mod error;
 pub mod fork;
 pub mod granule;
 pub mod hand;
+pub mod huge;
 pub mod layout;
 #[allow(unsafe_code)]
 pub mod lock;
@@ -63,6 +64,7 @@ mod wiped;
 
 pub use backing::Kind as BackingKind;
 pub use error::{Error, Holder, Result};
+pub use huge::HugePages;
 pub use open::Info;
 pub use options::Options;
 pub use raw::{Inner, RawPool};

@@ -103,7 +103,7 @@ impl RawPool {
     pub fn open(options: &Options, place: Place<'_>, upper: &'static dyn Upper) -> Result<RawPool> {
         let (kind, name, path) = place.file()?;
         let fd = file::open(&path, kind == Kind::File).map_err(|e| refusal("open", &name, e))?;
-        let backing = Backing::on_file(kind, &name, fd)?;
+        let backing = Backing::on_file(kind, &name, fd)?.with_huge_pages(options.huge_pages);
         if !options.second_mapping
             && let Some(open) = registry::find_file(backing.identity)
         {
@@ -243,8 +243,14 @@ impl Inner {
         if length > 1 << 46 {
             return Err(Error::TooLarge(length as usize, 1));
         }
-        self.backing.extend(self.header().length.load(Ordering::Acquire), length)?;
-        self.enlarge(length)
+        let before = self.header().length.load(Ordering::Acquire);
+        self.backing.extend(before, length)?;
+        self.enlarge(length)?;
+        if self.backing.huge_pages && self.backing.kind != Kind::Private {
+            // What the system refuses stays in small pages. Private memory gets huge ones when it is first touched.
+            self.collapse_range(before, length);
+        }
+        Ok(())
     }
 }
 
@@ -283,6 +289,7 @@ fn refusal(what: &'static str, name: &str, e: Errno) -> Error {
 
 /// Lays out a new pool, joined by this process, that has no name yet.
 fn make(options: &Options, backing: Backing, upper: &'static dyn Upper) -> Result<RawPool> {
+    let backing = backing.with_huge_pages(options.huge_pages);
     let length = options.first_size();
     if options.hard_limit != 0 && length > options.hard_limit {
         return Err(Error::HardLimit { limit: options.hard_limit, wanted: length });
@@ -294,6 +301,9 @@ fn make(options: &Options, backing: Backing, upper: &'static dyn Upper) -> Resul
     let windows = Windows::first(&backing, options.first_window(length)?, length)?;
     write_header(options, &windows, length, upper);
     let pool = assemble(backing, windows, upper);
+    if options.huge_pages && pool.backing.kind != Kind::Private {
+        pool.collapse()?;
+    }
     upper.lay_out(&pool)?;
     pool.join()?;
     pool.trust();

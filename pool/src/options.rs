@@ -15,6 +15,7 @@ pub struct Options {
     pub(crate) grow_ceiling: u64,
     pub(crate) hard_limit: u64,
     pub(crate) asymmetric_locks: bool,
+    pub(crate) huge_pages: bool,
     pub(crate) window: Option<u64>,
     pub(crate) second_mapping: bool,
     pub(crate) verify: bool,
@@ -38,6 +39,7 @@ impl Options {
             grow_ceiling: 16 << 20,
             hard_limit: 0,
             asymmetric_locks: false,
+            huge_pages: false,
             window: None,
             second_mapping: false,
             verify: false,
@@ -75,6 +77,13 @@ impl Options {
     /// process whose system refuses that call cannot open the pool.
     pub fn asymmetric_locks(mut self, yes: bool) -> Options {
         self.asymmetric_locks = yes;
+        self
+    }
+
+    /// Whether this process asks for huge pages for its windows and for what it makes the pool grow by. Whatever the system refuses stays in
+    /// small pages; [`Inner::collapse`](crate::Inner::collapse) tells.
+    pub fn huge_pages(mut self, yes: bool) -> Options {
+        self.huge_pages = yes;
         self
     }
 

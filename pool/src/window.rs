@@ -207,6 +207,9 @@ fn map_somewhere(backing: &Backing, size: u64) -> Result<Option<*mut u8>> {
         match sys::map::window(first << GRANULE_SHIFT, size as usize, backing.fd()) {
             Ok(Some(at)) => {
                 at.expose_provenance();
+                if backing.huge_pages {
+                    sys::map::prefer_huge(at, size as usize);
+                }
                 return Ok(Some(at));
             }
             // Taken, or out of reach: tools such as valgrind give their programs a part of the address space only.

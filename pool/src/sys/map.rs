@@ -43,6 +43,28 @@ pub(crate) fn open_up(at: *mut u8, len: usize) -> Result<(), Errno> {
     unsafe { rustix::mm::mprotect(at.cast(), len, MprotectFlags::READ | MprotectFlags::WRITE) }
 }
 
+/// Has the kernel use huge pages in a window where it may; whether it does is not told. A kernel without them refuses, which changes nothing.
+pub(crate) fn prefer_huge(at: *mut u8, len: usize) {
+    // SAFETY: a whole window that this process mapped.
+    let _ = unsafe { rustix::mm::madvise(at.cast(), len, Advice::LinuxHugepage) };
+}
+
+/// Makes a huge page of the pages there. rustix has no name for it.
+#[cfg(not(miri))]
+pub(crate) fn collapse(at: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: within a window of this process; what is read there stays the same.
+    match unsafe { libc::madvise(at.cast(), len, libc::MADV_COLLAPSE) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+    }
+}
+
+/// Miri has no pages.
+#[cfg(miri)]
+pub(crate) fn collapse(_: *mut u8, _: usize) -> Result<(), Errno> {
+    Err(Errno::INVAL)
+}
+
 /// Unmaps a window.
 pub(crate) fn unmap(at: *mut u8, len: usize) {
     // SAFETY: a whole window that `window` mapped, which nothing refers to any more.
