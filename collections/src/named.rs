@@ -64,7 +64,7 @@ impl<T: Relocatable> Deref for Named<T> {
     /// In a child of a fork: when the child cannot join the pool, or the object was removed before it did.
     #[inline(always)]
     fn deref(&self) -> &T {
-        if self.object.epoch.load(Ordering::Relaxed) != fork::epoch() {
+        if self.object.epoch.load(Ordering::Relaxed) != fork::known_epoch() {
             self.object.hold_in_child();
         }
         // SAFETY: a value of type `T` by its schema, in a window that stays mapped while the pool is open, held by this process.
