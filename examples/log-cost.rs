@@ -28,18 +28,22 @@ fn run(pool: &Pool, operation: &str, times: u64) -> Result<f64, Error> {
     let numbers = pool.named::<ShMutex<ShVec<u64>>>("numbers")?;
     let texts = pool.named::<ShMutex<ShVec<ShString>>>("texts")?;
     let map = pool.named::<ShMutex<ShMap<u64, u64>>>("map")?;
-    let (mut numbers, mut texts, mut map) = (numbers.lock()?, texts.lock()?, map.lock()?);
     let rounds = times.div_ceil(ENTRIES);
-    map.reserve(2 * ENTRIES as usize)?;
-    texts.reserve(2 * times as usize)?;
+    map.lock()?.reserve(2 * ENTRIES as usize)?;
+    texts.lock()?.reserve(2 * times as usize)?;
     let mut spent = 0.0;
     match operation {
         "push" => {
+            let mut numbers = numbers.lock()?;
             numbers.reserve(times as usize)?;
             spent += timed(|| (0..times).try_for_each(|i| numbers.push(black_box(i))))?;
         }
-        "allocate" => spent += timed(|| (0..times).try_for_each(|_| texts.push(black_box(LONG))))?,
+        "allocate" => {
+            let mut texts = texts.lock()?;
+            spent += timed(|| (0..times).try_for_each(|_| texts.push(black_box(LONG))))?;
+        }
         "free" => {
+            let mut texts = texts.lock()?;
             (0..times).try_for_each(|_| texts.push(LONG))?;
             spent += timed(|| {
                 (0..times).for_each(|_| drop(black_box(texts.pop())));
@@ -47,12 +51,14 @@ fn run(pool: &Pool, operation: &str, times: u64) -> Result<f64, Error> {
             })?;
         }
         "overwrite" => {
+            let mut map = map.lock()?;
             for round in 0..rounds + 1 {
                 let mut insert = || (0..ENTRIES).try_for_each(|k| map.insert(black_box(k), round).map(drop));
                 spent += if round == 0 { insert().map(|()| 0.0)? } else { timed(&mut insert)? };
             }
         }
         "insert" | "remove" => {
+            let mut map = map.lock()?;
             for _ in 0..rounds {
                 let mut insert = || (0..ENTRIES).try_for_each(|k| map.insert(black_box(k), k).map(drop));
                 match operation {
