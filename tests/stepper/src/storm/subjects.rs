@@ -33,6 +33,11 @@ pub trait Subject: Sync {
     /// Whether the key is in this state, whole.
     fn is(&self, who: &Who<'_>, key: usize, state: State) -> Result<bool>;
 
+    /// Whether a change waits for locks in other ways than by [`Who::lock`] and [`Who::write`].
+    fn waits_by_itself(&self) -> bool {
+        false
+    }
+
     /// Takes guards and forgets them.
     fn leak(&self, _who: &Who<'_>) -> Result<()> {
         Ok(())
@@ -100,7 +105,11 @@ impl World {
         random: &mut Random,
     ) -> Result<()> {
         let (subject, k) = self.keys[key];
-        self.subjects[subject].change(who, k, from, to, random)
+        let subject = &self.subjects[subject];
+        match subject.waits_by_itself() {
+            true => who.noted(|| subject.change(who, k, from, to, random)),
+            false => subject.change(who, k, from, to, random),
+        }
     }
 
     /// Finds each key of `who` in one of its two possible states, and notes which. Else says which key is in neither.

@@ -123,9 +123,21 @@ impl<'a> Who<'a> {
         Ok(guard)
     }
 
+    /// Notes how long this thread stood in the run queue during `f`, if it, or another of its process, has buried somebody meanwhile.
+    pub fn noted<R>(&self, f: impl FnOnce() -> R) -> R {
+        let (since, before) = (now(), own_run_delay());
+        let result = f();
+        let queued = own_run_delay() - before;
+        if queued > SHORT && self.has_buried() {
+            let granted = now();
+            self.desk.note(&Wait { site: 0, recovered: false, before: 0, since, granted, queued });
+        }
+        result
+    }
+
     /// Whether this process has buried somebody since it was last asked.
     fn has_buried(&self) -> bool {
-        let buried = self.pool.as_ref().map_or(0, |p| p.info().buried);
+        let buried = self.pool.as_ref().map_or(u64::MAX, |p| p.info().buried);
         self.buried.replace(buried) != buried
     }
 }

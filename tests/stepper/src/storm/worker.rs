@@ -88,14 +88,8 @@ pub fn live(task: &Task<'_>, witness: OwnedFd) -> ! {
 
 impl Task<'_> {
     fn run(&self) -> Result<i32> {
-        let pool = match self.window {
-            None => self.inherited.clone(),
-            Some(window) => {
-                let path = self.inherited.info().name;
-                Pool::options().second_mapping(true).window(window).open(path)?
-            }
-        };
-        let world = World::of(&pool)?;
+        // Who joins buries; before the first thread begins, its desk is ours.
+        let (pool, world) = Who::new(self.board, self.slot, 0).noted(|| self.open())?;
         let threads: Vec<Result<()>> = std::thread::scope(|s| {
             let run = |thread| {
                 s.spawn({
@@ -115,6 +109,18 @@ impl Task<'_> {
         drop(world);
         drop(pool); // joined by this process alone: leaves
         Ok(LEFT)
+    }
+
+    fn open(&self) -> Result<(Pool, World)> {
+        let pool = match self.window {
+            None => self.inherited.clone(),
+            Some(window) => {
+                let path = self.inherited.info().name;
+                Pool::options().second_mapping(true).window(window).open(path)?
+            }
+        };
+        let world = World::of(&pool)?;
+        Ok((pool, world))
     }
 
     fn work(&self, pool: &Pool, world: &World, thread: usize) -> Result<()> {

@@ -131,6 +131,10 @@ impl Subject for Accounts {
         Ok(self.counts.lock()?.get(&who.owner).copied().unwrap_or(0) == s.edition as u64)
     }
 
+    fn waits_by_itself(&self) -> bool {
+        true
+    }
+
     fn excess(&self, all: &[(Who<'_>, Vec<State>)]) -> Result<Option<String>> {
         let sum = self.sum()?;
         if sum != SUM {

@@ -90,6 +90,10 @@ impl Subject for Names {
         })
     }
 
+    fn waits_by_itself(&self) -> bool {
+        true
+    }
+
     fn excess(&self, all: &[(Who<'_>, Vec<State>)]) -> Result<Option<String>> {
         let names = self.pool.names()?;
         let found = names.iter().filter(|n| n.name.starts_with(PREFIX)).count();

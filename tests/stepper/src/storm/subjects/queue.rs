@@ -80,6 +80,10 @@ impl Subject for Queue {
         Ok(queue.counts.get(&(who.owner, key as u64)).copied().unwrap_or(0) == s.edition as u64)
     }
 
+    fn waits_by_itself(&self) -> bool {
+        true
+    }
+
     fn excess(&self, all: &[(Who<'_>, Vec<State>)]) -> Result<Option<String>> {
         let queue = self.queue.lock()?;
         let put = |(who, states): &(Who<'_>, Vec<State>)| {
