@@ -362,9 +362,10 @@ pub(crate) fn check_itself(pool: &Inner) -> Result<Report> {
 
 /// Frees removed objects that nobody holds any more, unless the directory is damaged: the check that follows says how.
 pub(crate) fn sweep_if_whole(pool: &Inner) -> Result<()> {
-    match check_itself(pool)?.findings.is_empty() {
-        true => crate::named::sweep(pool),
-        false => Ok(()),
+    match check_itself(pool) {
+        Ok(report) if report.findings.is_empty() => crate::named::sweep(pool),
+        // Damaged, or held by somebody who keeps it: what could be freed stays for the next time.
+        _ => Ok(()),
     }
 }
 
