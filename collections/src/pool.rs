@@ -433,7 +433,7 @@ impl Pool {
     }
 
     /// Gathers the pool's memory into huge pages (2 MiB), for all processes, and tells how much of it is in such pages now. Nothing that refers
-    /// into the pool becomes invalid. Worth it once a large pool is filled; takes about a second for each GiB.
+    /// into the pool becomes invalid. Worth it once a large pool is filled; takes seconds for each GiB.
     ///
     /// # Errors
     /// `AddressSpace` when the pool has grown and cannot be mapped. What the system refuses (all, before Linux 6.1) is in the result.

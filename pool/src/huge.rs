@@ -33,7 +33,7 @@ impl fmt::Display for HugePages {
 }
 
 impl Inner {
-    /// Gathers the pool's pages into huge ones, where they are now; other processes have them too. Takes a second or so for each GiB, during which
+    /// Gathers the pool's pages into huge ones, where they are now; other processes have them too. Takes seconds for each GiB, during which
     /// accesses to what is being moved wait. Nothing moves in the address space.
     ///
     /// # Errors
