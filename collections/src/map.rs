@@ -149,7 +149,7 @@ impl<K: Key, V: Relocatable> Place<ShMap<K, V>> {
     ///
     /// # Errors
     /// `OutOfMemory`, `HardLimit` and the like; and those of building key and value. Nothing is changed then.
-    #[inline]
+    #[inline(always)]
     pub fn insert<A, B>(&mut self, key: A, value: B) -> Result<Option<V::Taken<'_>>>
     where
         K: Emplace<A>,
@@ -159,7 +159,7 @@ impl<K: Key, V: Relocatable> Place<ShMap<K, V>> {
     }
 
     /// Takes the value of a key out, and drops the key. O(1).
-    #[inline]
+    #[inline(always)]
     pub fn remove<Q>(&mut self, key: &Q) -> Option<V::Taken<'_>>
     where
         K: Borrow<Q>,

@@ -167,22 +167,29 @@ pub(crate) fn fingerprint(hash: u64) -> u8 {
     (hash >> 57) as u8
 }
 
-/// Asks for a cache line that will be read soon. Any address may be asked for.
+/// Asks for a cache line that will be read soon, whatever the address, and gives back `then`.
+///
+/// As assembly whose result is used, and which touches no memory that the compiler knows of: around the intrinsic, or assembly without a
+/// result, it would lift nothing out of a loop.
 #[inline(always)]
-fn prefetch(at: *const u8) {
+fn prefetch(at: *const u8, then: u64) -> u64 {
+    #[allow(unused_mut)]
+    let mut then = then;
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a hint, which never faults; SSE is part of the target.
+    // SAFETY: a hint, which never faults.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        std::arch::asm!("prefetcht0 [{at}]", "/* {then} */", at = in(reg) at, then = inout(reg) then,
+            options(pure, nomem, nostack, preserves_flags));
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     // SAFETY: a hint, which never faults.
     unsafe {
-        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+        std::arch::asm!("prfm pldl1keep, [{at}]", "/* {then} */", at = in(reg) at, then = inout(reg) then,
+            options(pure, nomem, nostack, preserves_flags));
     }
     #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
     let _ = at;
+    then
 }
 
 /// Where an entry is, or would be.
@@ -257,9 +264,21 @@ impl<K, V> Table<K, V> {
         if self.mask >= WIDTH - 1 { bits } else { Bits(bits.0 & ((1 << self.buckets()) - 1)) }
     }
 
+    /// In a table that is larger than the caches: asks for the slots where the look-up of this hash begins, before the control bytes have said which
+    /// of them it is. Most entries stand in the first few, so that the two waits for memory become one.
+    #[inline(always)]
+    fn prefetch_first_slots(self, hash: u64) -> u64 {
+        const LARGE: usize = 1 << 20;
+        if self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) } {
+            return prefetch(self.slot(hash as usize).cast(), hash);
+        }
+        hash
+    }
+
     /// The slot whose key is meant by `is`, among those with this hash.
     #[inline(always)]
     pub(crate) fn find(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Option<usize> {
+        let hash = self.prefetch_first_slots(hash);
         let mut probe = Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask };
         loop {
             let group = self.group(probe.at);
@@ -279,22 +298,22 @@ impl<K, V> Table<K, V> {
 
     /// Asks for the control bytes where the look-up of this hash begins.
     #[inline(always)]
-    pub(crate) fn prefetch_group(self, hash: u64) {
-        prefetch(self.control.wrapping_add(hash as usize & self.mask));
+    pub(crate) fn prefetch_group(self, hash: u64) -> u64 {
+        prefetch(self.control.wrapping_add(hash as usize & self.mask), hash)
     }
 
     /// Asks for the slot that the look-up of this hash compares first.
     #[inline(always)]
-    pub(crate) fn prefetch_slot(self, hash: u64) {
+    pub(crate) fn prefetch_slot(self, hash: u64) -> u64 {
         let at = hash as usize & self.mask;
-        if let Some(bit) = self.group(at).equal(fingerprint(hash)).first() {
-            prefetch(self.slot(at + bit).cast());
-        }
+        let first = self.group(at).equal(fingerprint(hash)).first();
+        first.map_or(hash, |bit| prefetch(self.slot(at + bit).cast(), hash))
     }
 
     /// The slot whose key is meant by `is`, or else the first one without an entry on the way of this hash: one probe for both.
     #[inline(always)]
     pub(crate) fn find_or_free(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Slotted {
+        let hash = self.prefetch_first_slots(hash);
         let mut probe = Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask };
         let mut free = None;
         loop {

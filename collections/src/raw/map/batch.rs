@@ -32,15 +32,14 @@ impl<'a, 'q, K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized, I: Iterator<Item = &'q Q>
         // By index, since the iterator may panic: `filled` counts what is there.
         while self.filled < AHEAD {
             let Some(key) = self.keys.next() else { break };
-            let hash = key.hash(seed);
-            table.prefetch_group(hash);
+            let hash = table.prefetch_group(key.hash(seed));
             self.pulled[self.filled].write((key, hash));
             self.filled += 1;
         }
-        for pulled in &self.pulled[..self.filled] {
+        for pulled in &mut self.pulled[..self.filled] {
             // SAFETY: below `filled` (invariant).
-            let (_, hash) = unsafe { pulled.assume_init() };
-            table.prefetch_slot(hash);
+            let (key, hash) = unsafe { pulled.assume_init() };
+            pulled.write((key, table.prefetch_slot(hash)));
         }
     }
 }

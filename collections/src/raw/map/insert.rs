@@ -3,7 +3,7 @@
 use super::*;
 
 impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert<A, B>(&self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
     where
         K: Emplace<A>,

@@ -3,7 +3,7 @@
 use super::*;
 
 impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove<Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<V::Taken<'a>>
     where
         K: Borrow<Q>,
@@ -12,7 +12,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         Some(self.remove_at(table, index))
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove_at(&self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
         if self.is_simple() {
             let (byte, counts) = self.counts_without(table, index);
@@ -20,6 +20,11 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             // SAFETY: the slot's entry was unlinked just above, and is plain data.
             return unsafe { V::taken(&raw const (*table.slot(index)).value, self.cx) };
         }
+        self.remove_any(table, index)
+    }
+
+    #[inline(never)]
+    fn remove_any(&self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
         self.release_locks();
         let op = self.log.begin();
         self.vacate(table, index);
