@@ -178,13 +178,13 @@ fn prefetch(at: *const u8, then: u64) -> u64 {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a hint, which never faults.
     unsafe {
-        std::arch::asm!("prefetcht0 [{at}]", "/* {then} */", at = in(reg) at, then = inout(reg) then,
+        std::arch::asm!("prefetcht0 [{at}]", "/* {then} */", at = in(reg) at.addr(), then = inout(reg) then,
             options(pure, nomem, nostack, preserves_flags));
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     // SAFETY: a hint, which never faults.
     unsafe {
-        std::arch::asm!("prfm pldl1keep, [{at}]", "/* {then} */", at = in(reg) at, then = inout(reg) then,
+        std::arch::asm!("prfm pldl1keep, [{at}]", "/* {then} */", at = in(reg) at.addr(), then = inout(reg) then,
             options(pure, nomem, nostack, preserves_flags));
     }
     #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
