@@ -134,6 +134,9 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
     if let Some(class) = class_of(layout.size(), layout.align())
         && !seat.bare().is_open()
     {
+        if let Some(offset) = slab::alloc_from_recent(seat, COUNT + class) {
+            return Ok(offset);
+        }
         loop {
             match slab::alloc_for_good(seat, COUNT + class) {
                 Some(offset) => return Ok(offset),

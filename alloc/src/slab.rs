@@ -141,7 +141,7 @@ pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
     let turn = Turn::take(actor);
     let slab = match Slab::own(actor, class, ctx.hands[class].page()) {
         Some(slab) if has_room(slab.head, class) => Some(slab),
-        _ => find_room(ctx, actor, class),
+        _ => recent(ctx, actor, class).or_else(|| find_room(ctx, actor, class)),
     };
     if let Some(slab) = slab {
         take_in_hand(&ctx.hands, class, slab);
@@ -153,6 +153,28 @@ pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
         Ok(true) => Ok(()),
         _ => Err(e),
     })
+}
+
+/// A slab with room that a block was freed into lately.
+fn recent<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
+    loop {
+        let page = ctx.hands[class].take_recent();
+        if page == 0 {
+            return None;
+        }
+        if let Some(slab) = Slab::own(actor, class, page).filter(|s| has_room(s.head, class)) {
+            return Some(slab);
+        }
+    }
+}
+
+/// Allocates a block for good from a slab that one was freed into lately.
+pub(crate) fn alloc_from_recent(ctx: &SeatCtx, class: usize) -> Option<u64> {
+    let turn = Turn::begin(ctx.seat())?;
+    let slab = recent(ctx, Actor::of(ctx), class)?;
+    take_in_hand(&ctx.hands, class, slab);
+    drop(turn);
+    alloc_for_good(ctx, class)
 }
 
 /// Goes on along the ring from the slab in hand, collecting what others freed. What is in hand afterwards is where the next search goes on.
@@ -235,9 +257,15 @@ pub(crate) fn free_own(
     let left = slab.head.allocated[word].load(Ordering::Relaxed) & !bit;
     // Dead before: freed by who finishes our log, if the free was noted. After: freed.
     slab.head.allocated[word].store(left, Ordering::Release);
-    if left == 0 && slab.page != ctx.hands[class].page() && slab.head.is_empty() {
+    let hand = &ctx.hands[class];
+    if slab.page == hand.page() {
+        return;
+    }
+    if left == 0 && slab.head.is_empty() {
         before_retiring();
         became_empty(ctx, slab, class);
+    } else {
+        hand.note_recent(slab.page);
     }
 }
 
@@ -291,9 +319,15 @@ pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
     }
     let (word, bit) = ((index / 64) as usize & 1, 1u64 << (index % 64));
     let old = head.allocated[word].load(Ordering::Relaxed);
-    let is_last = old == bit && ctx.hands[kind].page() != page;
-    if old & !head.freed[word].load(Ordering::Relaxed) & bit == 0 || is_last {
+    if old & !head.freed[word].load(Ordering::Relaxed) & bit == 0 {
         return false;
+    }
+    let hand = &ctx.hands[kind];
+    if hand.page() != page {
+        if old == bit {
+            return false;
+        }
+        hand.note_recent(page);
     }
     // Dead before: allocated. After: free.
     head.allocated[word].store(old & !bit, Ordering::Release);

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 ///
 /// Everything that an allocation needs stands in one line, so that it looks nothing up.
 #[derive(Debug)]
-#[repr(align(32))]
+#[repr(align(64))]
 pub struct Hand {
     /// The half's words: of allocated blocks, and two further on of freed ones.
     pub words: Cell<*const AtomicU64>,
@@ -18,6 +18,8 @@ pub struct Hand {
     pub first: Cell<u64>,
     /// Page of the slab, 0: none, times 2^16; below it the size of a block. Kept when the slab has no room any more: the next search goes on there.
     slab: Cell<u64>,
+    /// Pages of slabs that a block was freed into last, the last one first, 0: none. Most likely they have room, and are in the cache.
+    recent: [Cell<u64>; 3],
 }
 
 /// Stands for the words of a slab while there is none in hand.
@@ -30,6 +32,7 @@ impl Hand {
             mask: Cell::new(0),
             first: Cell::new(0),
             slab: Cell::new(0),
+            recent: [const { Cell::new(0) }; 3],
         }
     }
 
@@ -38,6 +41,28 @@ impl Hand {
         self.words.set((&raw const NONE).cast());
         self.mask.set(0);
         self.slab.set(0);
+        self.recent.iter().for_each(|page| page.set(0));
+    }
+
+    /// Notes that a block was freed into the slab of a page.
+    #[inline(always)]
+    pub fn note_recent(&self, page: u64) {
+        let [first, second, third] = &self.recent;
+        if first.get() != page {
+            third.set(second.get());
+            second.set(first.get());
+            first.set(page);
+        }
+    }
+
+    /// The page noted last, which is forgotten; 0: none.
+    pub fn take_recent(&self) -> u64 {
+        let [first, second, third] = &self.recent;
+        let page = first.get();
+        first.set(second.get());
+        second.set(third.get());
+        third.set(0);
+        page
     }
 
     /// Notes which slab is in hand.
