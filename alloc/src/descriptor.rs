@@ -180,9 +180,11 @@ impl Descriptor {
     #[inline(always)]
     pub(crate) fn head_of_tail(&self, state: State) -> &Descriptor {
         let distance = (state.pages() % SLAB_PAGES) as usize;
+        // Not by this reference, which is one to 64 bytes only, but by the window, whose provenance is exposed.
+        let at = std::ptr::from_ref(self).addr() - distance * size_of::<Descriptor>();
         // SAFETY: a near tail's head stands that many descriptors before it in the same table. If the word is damaged, these are other bytes of
         // the pool, since no table stands within so few bytes of its start; all are atomics, and any value is good.
-        unsafe { &*std::ptr::from_ref(self).wrapping_sub(distance) }
+        unsafe { &*std::ptr::with_exposed_provenance(at) }
     }
 
     #[inline(always)]
