@@ -9,8 +9,6 @@ use crate::peers::pages::Pages;
 use crate::row::{Missing, Row, Target::*, Trial};
 use hashbrown::HashMap;
 use std::cell::OnceCell;
-use std::fs;
-use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -68,23 +66,11 @@ fn theirs_of(huge: bool) -> Rc<Theirs> {
     Rc::new(map)
 }
 
-/// Asks the kernel to put what is there on huge pages, whatever the setting for shared memory.
+/// Puts what is there on huge pages, as a user would.
 fn collapse(map: &Ours) -> Result<()> {
-    const MADV_COLLAPSE: libc::c_int = 25;
-    let info = map.pool().info();
-    // SAFETY: the pool's own mapping; its contents stay what they are.
-    let code = unsafe { libc::madvise(info.base as *mut libc::c_void, info.length as usize, MADV_COLLAPSE) };
-    let why = io::Error::last_os_error();
-    if code == 0 && on_huge_pages()? * 2 > info.length {
+    let got = map.pool().collapse()?;
+    if got.got * 2 > got.asked {
         return Ok(());
     }
-    Err(Missing(format!("the system gives no huge pages to shared memory: {why}")).into())
-}
-
-/// Bytes of shared memory that this process has mapped by huge pages.
-fn on_huge_pages() -> Result<u64> {
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup")?;
-    let line =
-        rollup.lines().find_map(|line| line.strip_prefix("ShmemPmdMapped:")?.trim().strip_suffix(" kB"));
-    Ok(line.ok_or("no such line")?.parse::<u64>()? << 10)
+    Err(Missing(format!("the system gives no huge pages to shared memory: {got}")).into())
 }
