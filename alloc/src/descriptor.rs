@@ -3,6 +3,7 @@
 use crate::class::{COUNT, SLAB_PAGES};
 use crate::territory::territory_of;
 use aquifer_pool::layout::DESCRIPTOR;
+use aquifer_pool::plant::commit_store;
 use std::mem::{align_of, offset_of, size_of};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -196,6 +197,7 @@ impl Descriptor {
     #[inline(always)]
     pub(crate) fn set_state(&self, state: State) {
         self.state.store(state.0, Ordering::Release);
+        commit_store("page-state");
     }
 
     #[inline(always)]

@@ -27,6 +27,7 @@ use crate::territory::descriptor;
 use crate::turn::Turn;
 use crate::word::{acquire_page, release_page};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
+use aquifer_pool::plant::{commit_store, planted};
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::upper::Progress;
 use aquifer_pool::{Error, Inner, Result};
@@ -111,7 +112,10 @@ fn free_of_other(cx: &LogCx, block: &Block<'_>) {
     acquire_page(&block.head.page_lock, actor);
     set_freed(block);
     compiler_fence(Ordering::SeqCst);
-    cx.set_value(cx.len() - 1, DONE);
+    if !planted("free-redone") {
+        cx.set_value(cx.len() - 1, DONE);
+        commit_store("free-of-other");
+    }
     // Dead before: whoever settles us does. After: the owner may collect.
     release_page(&block.head.page_lock);
     compiler_fence(Ordering::SeqCst);
@@ -147,6 +151,9 @@ pub(crate) fn settle_under_page_lock(dead: &SeatCtx, page: u64) {
         {
             set_freed(&block);
             compiler_fence(Ordering::SeqCst);
+            if planted("free-redone") {
+                continue;
+            }
             // Dead before: the next burier does the same, the lock is still held. After: the record is only popped.
             cx.set_value(n - 1, DONE);
         }

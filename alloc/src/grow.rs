@@ -8,6 +8,7 @@ use crate::descriptor::{Kind, State};
 use crate::territory::{descriptor, pages_of};
 use crate::{index, reclaim, word};
 use aquifer_pool::layout::{PAGE, TERRITORIES, territory_bytes, territory_pages, territory_start};
+use aquifer_pool::plant::commit_store;
 use aquifer_pool::{Error, Inner, Result};
 use std::sync::atomic::Ordering;
 
@@ -106,6 +107,7 @@ fn publish(actor: Actor<'_>, first: u64, end: u64) -> Result<()> {
         // Dead before: the file is longer than the pool, which the next growth uses. After: the pool is longer, and whoever settles us enters
         // the new pages from the busy word.
         header.length.store(end * PAGE, Ordering::Release);
+        commit_store("pool-length");
         cover(actor.pool, first, end - first)
     })?;
     header.grown.fetch_add(1, Ordering::Relaxed);
@@ -126,6 +128,7 @@ pub(crate) fn cover(pool: &Inner, first: u64, pages: u64) -> Result<()> {
             if territories[t].load(Ordering::Acquire) == 0 {
                 // Dead before: placed there by who settles us. After: its descriptors are all zero, which is free and not in the bitmap.
                 territories[t].store(at * PAGE, Ordering::Release);
+                commit_store("territory");
             }
         }
     }

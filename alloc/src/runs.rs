@@ -9,6 +9,7 @@ use crate::turn::Turn;
 use crate::{grow, index};
 use aquifer_pool::layout::{PAGE, fresh};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
+use aquifer_pool::plant::commit_store;
 use aquifer_pool::{Error, Result};
 use std::sync::atomic::Ordering;
 
@@ -76,6 +77,7 @@ fn alloc_spare(cx: &LogCx, actor: Actor<'_>, pages: u64, align: u64, form: State
     spare.head.token.store(token, Ordering::Relaxed);
     // Dead before: spare. After: a run, which undo gives back.
     spare.head.set_state(form.with_pages(pages));
+    commit_store("run-taken-again");
     spare.forget();
     Some(spare.page)
 }

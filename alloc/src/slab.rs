@@ -19,6 +19,7 @@ use crate::{reclaim, runs};
 use aquifer_pool::hand::{Hand, Hands};
 use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
+use aquifer_pool::plant::commit_store;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
 use std::mem::offset_of;
@@ -130,7 +131,9 @@ pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
 /// Allocates a block of what is in hand for good: the bit is the commit, so that there is nothing to note.
 #[inline(always)]
 pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
-    take_block(ctx, class, |_, _| ())
+    let taken = take_block(ctx, class, |_, _| ());
+    commit_store("bit-by-hand");
+    taken
 }
 
 /// Takes a slab with room in hand: the same, one of the ring, or a new one.
@@ -331,6 +334,7 @@ pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
     }
     // Dead before: allocated. After: free.
     head.allocated[word].store(old & !bit, Ordering::Release);
+    commit_store("bit-by-hand");
     true
 }
 
@@ -486,6 +490,7 @@ fn change_rings(actor: Actor<'_>, owner: Actor<'_>, class: usize, slab: Slab<'_>
         unlink(owner, class, slab)?;
         // Dead before: the owner's, and in no ring. After: ours, and in no ring.
         slab.head.owner.store(actor.name(), Ordering::Release);
+        commit_store("slab-owner");
         compiler_fence(Ordering::SeqCst);
     }
     if !is_in_ring(actor, class, slab) {

@@ -10,6 +10,7 @@ use crate::descriptor::{Descriptor, Kind, State};
 use crate::territory::{descriptor, pages_of};
 use aquifer_pool::Result;
 use aquifer_pool::layout::SPARE;
+use aquifer_pool::plant::commit_store;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// Longer runs are freed at once, so that a seat keeps half a megabyte at most.
@@ -83,6 +84,7 @@ pub(crate) fn keep(actor: Actor<'_>, page: u64, head: &Descriptor) -> Result<boo
     compiler_fence(Ordering::SeqCst);
     // Dead before: a run, which is freed by who finishes our log; the slot counts as empty. After: spare, and no run of that token.
     head.set_state(State::new(Kind::Spare, pages));
+    commit_store("run-kept");
     Ok(true)
 }
 

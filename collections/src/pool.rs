@@ -452,6 +452,12 @@ impl Pool {
         self.inner().bury_dead()
     }
 
+    /// Gives the calling thread's seat up, if nothing is held on it, as at the thread's end. For tests.
+    #[doc(hidden)]
+    pub fn give_up_seat(&self) {
+        self.inner().give_up_seat();
+    }
+
     /// Checks everything in the pool: values against their types, blocks against what refers to them, and counts what is lost. O(bytes in use).
     ///
     /// Buries the dead first, and frees removed objects that they held. Holds the directory for reading meanwhile, so that names are

@@ -17,7 +17,7 @@ use crate::layout::{
     HELD, LIVE, LOG_BARE, LOG_INNER, ProcessRecord, RECORD_CHUNKS, RECORDS_FIRST, Seat, chunk_of,
 };
 use crate::lock::{Floor, Patience};
-use crate::plant::planted;
+use crate::plant::{commit_store, planted};
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::{OwnedSeat, SeatCtx};
@@ -183,9 +183,11 @@ impl Inner {
             end_build(s.seat());
             // Dead before: the next burier finds the seat empty, and frees it. After: anyone may take it, with its slabs.
             s.seat().record.store(0, Ordering::SeqCst);
+            commit_store("seat-given-up");
         }
         // Dead before: the next burier finds no seats. After: the record may be taken by who gets its byte.
         r.state.store(r.state.load(Ordering::SeqCst) & !(LIVE | BURYING), Ordering::SeqCst);
+        commit_store("record-buried");
         self.counters.buried.fetch_add(1, Ordering::Relaxed);
         true
     }

@@ -24,7 +24,7 @@ pub use record::{Kind, RecordView};
 
 use crate::error::{Error, Result};
 use crate::layout::{LOG_INLINE, LOG_INNER, Log, PAGE, Record};
-use crate::plant::planted;
+use crate::plant::{commit_store, planted};
 use crate::raw::Inner;
 use crate::seat::SeatCtx;
 use crate::upper::Progress;
@@ -483,6 +483,7 @@ impl LogCx {
         } else if self.len() > base {
             // Dead before this store: all is undone. After: all is final.
             self.set_head(base as u64);
+            commit_store("log-cut");
         }
     }
 
@@ -504,6 +505,7 @@ impl LogCx {
         }
         // Dead before this store: all is undone. After: all is final, and whoever buries us carries out the intents.
         self.set_head(COMMITTED | (base as u64) << BASE_SHIFT | n as u64);
+        commit_store("log-committed");
         true
     }
 
@@ -539,6 +541,7 @@ impl LogCx {
             let below = n.saturating_sub(r.records());
             // Dead before this store: the intent is carried out again, which changes nothing. After: it is done.
             self.set_head(if below <= base { base as u64 } else { head - r.records() as u64 });
+            commit_store("log-carried-out");
         }
     }
 
@@ -552,6 +555,7 @@ impl LogCx {
             compiler_fence(Ordering::SeqCst);
             // Dead before this store: the block is freed once more, to the same effect. After: the record is only popped.
             word.store(0, Ordering::Relaxed);
+            commit_store("freed-by-name");
         }
     }
 

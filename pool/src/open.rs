@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::layout::{self, ASYMMETRIC, HEADER_FIXED, Header, LIVE, MAGIC, PAGE, PAGE_SHIFT, VERSION, fresh};
 use crate::name;
 use crate::options::Options;
+use crate::plant::commit_store;
 use crate::process::Process;
 use crate::raw::{Counters, Inner, RawPool};
 use crate::registry;
@@ -92,6 +93,7 @@ impl RawPool {
         let pool = make(options, Backing::on_file(kind, &name, fd)?, upper)?;
         if let Some(fd) = pool.backing.fd() {
             draft.publish(fd, &path).map_err(|e| refusal("create", &name, e))?;
+            commit_store("pool-name");
         }
         enter(options, pool)
     }
@@ -199,7 +201,10 @@ impl RawPool {
 /// # Errors
 /// `NoSuchPool`, `Permission`, `BadName`.
 pub fn unlink(name: &str) -> Result<()> {
-    file::unlink(&name::path(name)?).map_err(|e| refusal("remove", name, e))
+    // Dead before: the name stands. After: it is gone, and the memory with the last who has it open.
+    file::unlink(&name::path(name)?).map_err(|e| refusal("remove", name, e))?;
+    commit_store("pool-name-removed");
+    Ok(())
 }
 
 /// Names of the pools in `/dev/shm` that this process may read.

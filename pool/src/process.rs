@@ -4,6 +4,7 @@ use crate::bury::BURYING;
 use crate::error::{Error, Result};
 use crate::fork::{Side, free_lock};
 use crate::layout::{LIVE, PAGE, ProcessRecord, RECORDS_FIRST, SEATS_FIRST, Seat};
+use crate::plant::commit_store;
 use crate::raw::Inner;
 use crate::seat::{OwnedSeat, SeatCtx};
 use crate::sys::{liveness::Liveness, ofd};
@@ -133,6 +134,7 @@ impl Inner {
         // Dead before: the record was never ours. After: whoever gets the byte buries us.
         let last = r.state.load(Ordering::SeqCst) & !(LIVE | BURYING);
         r.state.store(last.wrapping_add(2) & !BURYING | LIVE, Ordering::SeqCst);
+        commit_store("record-joined");
         table.alive = alive;
         self.process.record.store(index + 1, Ordering::SeqCst);
         self.process.epoch.store(epoch, Ordering::SeqCst);
@@ -225,9 +227,13 @@ impl Inner {
         let own = self.own_record()? as u64 + 1;
         (0..self.seat_count()).find(|s| {
             // Dead before: the seat is free. After: it belongs to our record, and is buried with it.
-            self.seat_at(*s).is_some_and(|s| {
+            let taken = self.seat_at(*s).is_some_and(|s| {
                 s.record.compare_exchange(0, own, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-            })
+            });
+            if taken {
+                commit_store("seat-taken");
+            }
+            taken
         })
     }
 
@@ -242,6 +248,7 @@ impl Inner {
         ctx.seat().thread.store(0, Ordering::Relaxed);
         // Dead before: buried with our record. After: anyone may take it, with its slabs.
         ctx.seat().record.store(0, Ordering::SeqCst);
+        commit_store("seat-given-up");
     }
 
     /// Whoever takes the last free seat, or the last free record, makes more: who comes next could not, having no seat.
@@ -274,6 +281,7 @@ impl Inner {
         unsafe { at.write_bytes(0, bytes as usize) };
         // Dead before: the block is given back. After: it is linked, which undo sees (`LogCx::is_permanent`).
         if chunks[k].compare_exchange(0, offset, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            commit_store("chunk");
             op.commit();
         }
     }

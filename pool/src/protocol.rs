@@ -32,6 +32,7 @@
 //! asymmetric).
 
 use crate::atomic::{AtomicU64, Ordering, compiler_fence};
+use crate::plant::commit_store;
 use std::cell::Cell;
 
 /// Bits of the writer's seat + 1.
@@ -132,6 +133,7 @@ fn set_mark(mark: &AtomicU64, offset: u64, asymmetric: bool) {
     } else {
         mark.swap(offset, Ordering::SeqCst);
     }
+    commit_store("read-mark");
 }
 
 /// One attempt to write, without waiting, by a seat that holds and reads nothing, of a lock that nobody has or has read since the last writer.
@@ -141,8 +143,9 @@ pub fn write_at_once(place: &AtomicU64, word: &AtomicU64, offset: u64, own: u64)
     place.store(offset, Ordering::Release);
     // Dead before: not ours. After: the burier finds it by `held` and frees it.
     let taken = word.compare_exchange(0, own, Ordering::SeqCst, Ordering::Relaxed).is_ok();
-    if !taken {
-        place.store(0, Ordering::Release);
+    match taken {
+        true => commit_store("lock-taken"),
+        false => place.store(0, Ordering::Release),
     }
     taken
 }
@@ -269,6 +272,7 @@ pub fn write(world: &impl World, word: &AtomicU64, offset: u64) -> Result<Writte
             let mine = w & !(UNDONE | RECOVERED) | own;
             // Dead before: not ours. After: the burier finds it by `held` and frees it.
             if word.compare_exchange(w, mine, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                commit_store("lock-taken");
                 break w;
             }
         } else if let Err(refusal) = wait_for_writer(world, word, w) {
@@ -349,6 +353,7 @@ pub fn unlock_write(word: &AtomicU64, place: &AtomicU64) -> bool {
     // Release: all that was written under the lock, and its log's commit, are seen by the next owner.
     // Dead before: the burier frees the word. After: it is free, and `held` names a lock that does not name us.
     word.store(0, Ordering::Release);
+    commit_store("lock-given-back");
     place.store(0, Ordering::Release);
     waited_for
 }
@@ -360,6 +365,7 @@ pub fn bury_word(world: &impl World, word: &AtomicU64, dead: u32) {
         let freed = w & !LOW | w & UNDONE | RECOVERED;
         match word.compare_exchange(w, freed, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => {
+                commit_store("lock-buried");
                 return if w & WAIT != 0 {
                     world.wake(word)
                 };

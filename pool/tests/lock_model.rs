@@ -5,6 +5,9 @@
 //! end the lock is free.
 #![allow(clippy::unwrap_used)] // a failure of the scene is a failure of the test
 
+#[path = "../src/plant.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod plant;
 #[path = "../src/protocol.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod protocol;

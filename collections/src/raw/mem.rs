@@ -3,6 +3,7 @@
 use crate::cx::Cx;
 use crate::relocatable::{ByValue, Relocatable};
 use aquifer_pool::log::{Kind, LogCx, Op, RecordView};
+use aquifer_pool::plant::{commit_store, planted};
 use aquifer_pool::{Error, Result};
 use std::any::TypeId;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
@@ -37,6 +38,7 @@ pub(crate) unsafe fn swap_by_one_store<T: Relocatable>(old: *mut T, new: *mut T)
         }
         new.write(before);
     }
+    commit_store("scalar");
 }
 
 /// `count * size` bytes, if a pool can hold that many.
@@ -105,6 +107,7 @@ pub(crate) fn publish(log: &LogCx, before: u32, word: &AtomicU64, value: u64) {
     // until the operation commits.
     word.store(value, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
+    commit_store("length");
 }
 
 /// The same for an operation that has logged nothing, and needs no [`Op`] therefore.
@@ -123,11 +126,24 @@ pub(crate) fn publish_now(word: &AtomicU64, value: u64) {
     // Dead before this store: nothing happened. After: it has; while the log is held open (`publish_alone`) all of it is undone.
     word.store(value, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
+    commit_store("length");
 }
 
 /// Saves a header word and changes it; final with the operation's commit.
 #[inline(always)]
 pub(crate) fn change(log: &LogCx, word: &AtomicU64, value: u64) {
+    if planted("log-after-store") {
+        let old = RecordView {
+            kind: Kind::Old,
+            size: 8,
+            aux: 0,
+            offset: log.pool().offset_of(std::ptr::from_ref(word).cast()).unwrap_or_default(),
+            value: word.load(Ordering::Relaxed),
+        };
+        word.store(value, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+        return log.push(old);
+    }
     log.save_word(word);
     word.store(value, Ordering::Relaxed);
 }

@@ -8,6 +8,7 @@ use crate::relocatable::{Emplace, Relocatable};
 use crate::transaction::release_locks_in;
 use crate::vec::ShVec;
 use aquifer_pool::log::{Kind, LogCx, RecordView};
+use aquifer_pool::plant::planted;
 use aquifer_pool::shift::{Direction, shift};
 use aquifer_pool::{Error, Result};
 use std::cmp::Ordering;
@@ -202,6 +203,9 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     {
         let len = self.len();
         if is_plain::<T>() && len < self.header.cap() && !self.log.is_open() {
+            if planted("publish-before-initialise") {
+                mem::publish_now(&self.header.len, len as u64 + 1);
+            }
             // SAFETY: slot `len` is within the capacity, and nobody looks at it yet; plain data logs nothing, so that no operation need be open.
             unsafe { T::emplace(source, self.header.slot(len), self.cx)? };
             mem::publish_now(&self.header.len, len as u64 + 1);
@@ -260,6 +264,11 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
             mem::save_spare(self.log, first.add(len).cast(), size_of::<T>());
             shift(self.log, first.add(index).cast(), len - index, size_of::<T>(), Direction::Up);
             std::ptr::copy_nonoverlapping(value.as_ptr(), first.add(index), 1);
+        }
+        if planted("commit-before-last-store") {
+            op.commit();
+            mem::publish_alone(self.log, &self.header.len, len as u64 + 1);
+            return Ok(());
         }
         mem::change(self.log, &self.header.len, len as u64 + 1);
         // Dead before this: the elements go back where they were. After: the new one is in.

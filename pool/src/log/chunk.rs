@@ -63,6 +63,7 @@ impl LogCx {
         unsafe { at.cast::<u64>().write(0) };
         // Dead before this store: the inner log frees the chunk. After: it is linked, which its undo sees (`undo_one`).
         link.store(offset, Ordering::Release);
+        commit_store("log-chunk");
         op.commit();
         self.room.set(first + records - SPARE);
         Ok(())

@@ -34,6 +34,7 @@ impl LogCx {
         change();
         // Dead before this store: the change is undone. After: it is final.
         self.set_head(0);
+        commit_store("log-cut");
     }
 }
 

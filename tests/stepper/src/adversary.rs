@@ -14,6 +14,7 @@ use std::alloc::Layout;
 use std::path::Path;
 
 const SIZES: [usize; 9] = [30, 46, 64, 80, 128, 320, 1024, 4097, 9000];
+const SMALL: usize = 5;
 const EACH: usize = 6;
 
 /// Recovers the image with an adversary at work.
@@ -29,8 +30,10 @@ pub fn meddle(scene: &Scene, path: &Path, image: &Image) -> Verdict {
             return Err(Error::abort("the dead were buried before the adversary could work"));
         }
         drop(dead);
+        // First what needs no new pages: who grows the pool buries the dead before.
+        words(&adversary, &SIZES[..SMALL])?;
         let blocks = work(&adversary)?;
-        let words = words(&adversary)?;
+        let words = words(&adversary, &SIZES[SMALL..])?;
         let burier = open(path)?;
         blocks.into_iter().try_for_each(|b| b.give_back(&adversary))?;
         if own(&adversary)? != words {
@@ -101,19 +104,19 @@ fn take(pool: &Pool, count: usize) -> Result<Vec<Block>, Error> {
 }
 
 /// Changes a list of its own, whose texts come from the slabs that collections share.
-fn words(pool: &Pool) -> Result<Vec<String>, Error> {
-    match write_words(pool) {
+fn words(pool: &Pool, sizes: &[usize]) -> Result<Vec<String>, Error> {
+    match write_words(pool, sizes) {
         Ok(()) | Err(Error::HardLimit { .. }) => own(pool),
         Err(e) => Err(e),
     }
 }
 
-fn write_words(pool: &Pool) -> Result<(), Error> {
+fn write_words(pool: &Pool, sizes: &[usize]) -> Result<(), Error> {
     let list = pool.named::<Names>("adversary")?;
     let mut list = list.lock()?;
-    for size in SIZES {
+    for size in sizes {
         let letter = char::from(b'a' + list.len() as u8 % 26);
-        (0..EACH).try_for_each(|_| list.push(String::from(letter).repeat(size).as_str()))?;
+        (0..EACH).try_for_each(|_| list.push(String::from(letter).repeat(*size).as_str()))?;
         let middle = list.len() / 2;
         drop(list.remove(middle));
     }

@@ -48,6 +48,9 @@ enum Command {
     /// Steps through the operations whose names contain one of the words
     #[cfg(target_arch = "x86_64")]
     One(run::One),
+    /// Lists the operations
+    #[cfg(target_arch = "x86_64")]
+    List,
     #[cfg(target_arch = "x86_64")]
     #[command(hide = true)]
     Worker(run::Worker),
@@ -61,6 +64,8 @@ fn main() -> ExitCode {
         Command::All(all) => run::all(all),
         #[cfg(target_arch = "x86_64")]
         Command::One(one) => run::one(one),
+        #[cfg(target_arch = "x86_64")]
+        Command::List => run::list(),
         #[cfg(target_arch = "x86_64")]
         Command::Worker(worker) => run::worker(worker),
         Command::Storm(arguments) => storm::run(arguments),

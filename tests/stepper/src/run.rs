@@ -53,6 +53,11 @@ pub fn all(all: All) -> ExitCode {
     table(&all.how, |scene| scene.quick || !all.how.quick)
 }
 
+pub fn list() -> ExitCode {
+    scenes::all().iter().for_each(|scene| println!("{}", scene.name));
+    ExitCode::SUCCESS
+}
+
 pub fn one(one: One) -> ExitCode {
     table(&one.how, |scene| one.names.iter().any(|n| scene.name.contains(n.as_str())))
 }

@@ -54,6 +54,7 @@ impl Stage {
 
 /// Takes a seat and touches what most operations need, so that only the operation itself is stepped through.
 pub fn sit(pool: &Pool) -> Result<(), Error> {
+    pool.named::<Names>("adversary")?;
     pool.named::<Numbers>("warm")?.lock()?.push(1)
 }
 
@@ -172,7 +173,9 @@ object!(Deep, "deep", |g| {
 impl Object for Stock {
     const NAME: &'static str = "stock";
     fn show(&self) -> Result<String, Error> {
-        Ok(sorted(self.read()?.iter().map(|(k, v)| (k.as_str(), &v[..]))))
+        let shown = sorted(self.read()?.iter().map(|(k, v)| (k.as_str(), &v[..])));
+        drop(self.write()?); // which a reader that was forgotten would not let us have
+        Ok(shown)
     }
 }
 

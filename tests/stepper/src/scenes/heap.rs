@@ -87,10 +87,10 @@ fn of_others() -> Vec<Scene> {
         } => deep.lock()?.clear()),
         change!(quick "collect: what others have freed", freed_by_another, Names, 2, |g| g.push(LONG[0])),
         change!(long "collect: a slab that others have emptied", slabs_freed_by_another, Lists, 1, |g| g[17].reserve(PART)),
-        act!(long "reclaim: slabs of free seats, when memory is short", with_idle_slabs, show::<Text>, 2, |stage| {
+        act!(quick "reclaim: a slab with room of a free seat's", with_a_slab_elsewhere, show::<Lists>, 1, |stage| {
             let pool = stage.join()?;
-            let text = the::<Text>(&pool)?;
-        } => text.lock()?.push_str(&"x".repeat(700))).limited(400 << 10),
+            let lists = the::<Lists>(&pool)?;
+        } => lists.lock()?[1].reserve(PART)).limited(400 << 10),
     ]
 }
 
@@ -108,6 +108,14 @@ fn runs() -> Vec<Scene> {
             let pool = stage.join()?;
             let list = list(&pool, "a")?;
         } => list.lock()?.reserve(1500)),
+        act!(quick "run: kept when freed, and taken again", with_lists, lists, 1, |stage| {
+            let pool = stage.join()?;
+            let list = list(&pool, "b")?;
+        } => {
+            let mut list = list.lock()?;
+            list.shrink_to_fit()?;
+            list.reserve(1024)
+        }),
         act!(long "run: moved to grow", with_lists, lists, 1, |stage| {
             let pool = stage.join()?;
             let list = list(&pool, "a")?;
@@ -122,8 +130,8 @@ fn runs() -> Vec<Scene> {
 fn growth() -> Vec<Scene> {
     vec![
         change!(quick "growth of the pool", with_numbers, Numbers, 1, |g| g.reserve(60_000)),
-        change!(long "growth into another territory", with_numbers, Numbers, 1, |g| g.reserve(300_000)),
-        act!(long "growth: refused", with_numbers, show::<Numbers>, 1, |stage| {
+        change!(quick "growth into another territory", with_numbers, Numbers, 1, |g| g.reserve(300_000)),
+        act!(quick "growth: refused", with_numbers, show::<Numbers>, 1, |stage| {
             let pool = stage.join()?;
             let numbers = the::<Numbers>(&pool)?;
         } => match numbers.lock()?.reserve(60_000) {
@@ -167,28 +175,17 @@ fn elsewhere<T: Object>(pool: &Pool, work: impl FnOnce(Named<T>) -> Result<(), E
     Other::sitting(Path::new(&name), |pool| work(the::<T>(pool)?))?.leave()
 }
 
-/// A process that has left keeps an empty slab of each size on its seat; all else is in use.
-fn with_idle_slabs(pool: &Pool) -> Result<(), Error> {
-    with_text(pool)?;
-    with_numbers(pool)?;
-    let name = pool.info().name;
-    Other::sitting(Path::new(&name), |pool| {
-        let names = pool.named::<Names>("names")?;
-        let mut names = names.lock()?;
-        for size in [60, 100, 200, 400, 900, 1800] {
-            names.push("x".repeat(size).as_str())?;
-        }
-        names.clear();
-        Ok(())
-    })?
-    .leave()?;
-    let numbers = pool.named::<Numbers>("numbers")?;
-    let mut guard = numbers.lock()?;
-    let mut room = 600;
-    while guard.reserve(room).is_ok() {
-        room += 512;
-    }
+/// Another seat, on which nobody sits, has a slab with room; all else is in use.
+fn with_a_slab_elsewhere(pool: &Pool) -> Result<(), Error> {
+    with_lists_of_lists::<2, 0>(pool)?;
+    elsewhere::<Lists>(pool, |lists| lists.lock()?[0].reserve(PART))?;
+    fill(pool);
     Ok(())
+}
+
+/// Takes all pages that are left, but for one.
+fn fill(pool: &Pool) {
+    while pool.alloc(Layout::new::<[u64; 513]>()).is_ok() {}
 }
 
 fn list(pool: &Pool, name: &str) -> Result<Named<Numbers>, Error> {

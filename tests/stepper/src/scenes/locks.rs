@@ -58,7 +58,7 @@ fn locks() -> Vec<Scene> {
             })?
             .die()?;
         } => stock.read().map(drop)),
-        act!(long "write lock of a dead reader", with_stock, show::<Stock>, 1, |stage| {
+        act!(quick "write lock of a dead reader", with_stock, show::<Stock>, 1, |stage| {
             let pool = stage.join()?;
             let stock = the::<Stock>(&pool)?;
             Other::sitting(&stage.path, |pool| {
@@ -85,6 +85,9 @@ fn seats() -> Vec<Scene> {
         act!(long "leave: close a pool", with_numbers, show::<Numbers>, 1, |stage| {
             let pool = stage.join()?;
         } => drop(pool)),
+        act!(long "leave: give a seat up", with_numbers, show::<Numbers>, 1, |stage| {
+            let pool = stage.join()?;
+        } => pool.give_up_seat()),
         act!(long "leave: with an object that was removed", with_names, objects, 1, |stage| {
             let pool = stage.join()?;
             let names = the::<Names>(&pool)?;
@@ -101,7 +104,7 @@ fn seats() -> Vec<Scene> {
             drop(numbers.lock()?);
             std::mem::forget(numbers);
         }),
-        act!(long "record: the last one, so that more are made", with_numbers, show::<Numbers>, 1, |stage| {
+        act!(quick "record: the last one, so that more are made", with_numbers, show::<Numbers>, 1, |stage| {
             let _others = (1..RECORDS_FIRST).map(|_| Other::sitting(&stage.path, |_| Ok(()))).collect::<Result<Vec<_>, _>>()?;
         } => {
             std::mem::forget(crate::judge::open(&stage.path)?);

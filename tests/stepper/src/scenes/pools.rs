@@ -38,7 +38,7 @@ fn pools() -> Vec<Scene> {
                 std::mem::forget(small().open_or_create(stage.path.as_path())?);
             })
         },
-        act!(long "pool: unlink", with_numbers, show::<Numbers>, 2, |stage| {
+        act!(quick "pool: unlink", with_numbers, show::<Numbers>, 2, |stage| {
             let name = name(&stage.path)?;
         } => Pool::unlink(&name)),
         act!(long "pool: unlink while it is open", with_numbers, show::<Numbers>, 2, |stage| {
@@ -58,10 +58,13 @@ fn names() -> Vec<Scene> {
     vec![
         act!(quick "name: make an object", with_numbers, objects, 2, |stage| {
             let pool = stage.join()?;
+        } => pool.named::<Scalar>("scalar").map(drop)),
+        act!(long "name: make an object of several parts", with_numbers, objects, 2, |stage| {
+            let pool = stage.join()?;
         } => pool.named::<Words>("words").map(drop)),
-        act!(long "name: make the first object of a pool", empty, objects, 2, |stage| {
+        act!(quick "name: make the first object of a pool", empty, objects, 2, |stage| {
             let pool = crate::judge::open(&stage.path)?;
-        } => pool.named::<Words>("words").map(drop)),
+        } => pool.named::<Scalar>("scalar").map(drop)),
         act!(long "name: make an object from a source", with_numbers, objects, 2, |stage| {
             let pool = stage.join()?;
         } => pool.named_with::<Boxed, _>("box", || ShMutex::new(ShBox::new(LONG[0]))).map(drop)),

@@ -55,14 +55,15 @@ pub fn scenes() -> Vec<Scene> {
             let (stock, numbers) = (t.read(&stock)?, t.lock(&numbers)?);
             numbers.extend_from_slice(&stock["bolts"])
         })),
-        act!(long "transaction: longer than its log", with_numbers, show::<Numbers>, 2, |stage| {
+        act!(quick "transaction: longer than its log", with_numbers, show::<Numbers>, 2, |stage| {
             let pool = stage.join()?;
             let numbers = the::<Numbers>(&pool)?;
         } => numbers.transaction(|n| {
             for i in 0..10 {
-                n.swap(0, i % 8);
+                n.push(i)?;
+                n.pop();
             }
-            Ok(())
+            n.push(99)
         })),
         act!(quick "value moved between two guards", with_two_lists, two_lists, 2, |stage| {
             let pool = stage.join()?;
