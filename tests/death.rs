@@ -348,3 +348,38 @@ fn those_who_only_try_get_a_dead_holders_lock_too() {
     until("the writer's lock", || numbers.try_read().is_ok());
     assert_eq!(pool.info().processes, 1, "the dead one is buried");
 }
+
+#[test]
+fn a_long_transaction_killed_while_it_frees_is_finished_by_whoever_comes() {
+    let pool = pool();
+    let numbers: Named<Numbers> = pool.named("numbers").unwrap();
+    let lists: Named<ShRwLock<ShVec<ShString>>> = pool.named("lists").unwrap();
+    for _ in 0..20 {
+        numbers.write().unwrap().clear();
+        lists.write().unwrap().extend((0..20_000).map(|_| LONG)).unwrap();
+        let child = Child::fork_until_ready(|steps| {
+            let _ = pool.transaction(|tx| {
+                let numbers = tx.write(&numbers)?;
+                // More records than stand in the seat.
+                (0..40).try_for_each(|i| numbers.push(i))?;
+                tx.write(&lists)?.clear();
+                steps.reach(1);
+                Ok(())
+            });
+            steps.reach_and_stay(2);
+        });
+        std::thread::sleep(Duration::from_micros(500));
+        let was_at_work = !child.has_reached(2);
+        child.kill();
+        let guard = numbers.write().unwrap();
+        assert!(matches!(guard.len(), 0 | 40), "{} of 40", guard.len());
+        let was_final = guard.len() == 40;
+        drop(guard);
+        assert_eq!(lists.read().unwrap().is_empty(), was_final);
+        assert_clean(&pool);
+        if was_at_work && was_final {
+            return;
+        }
+    }
+    panic!("never killed while it freed");
+}

@@ -79,18 +79,21 @@ impl LogCx {
         true
     }
 
-    /// Whether all records that the head speaks of are there.
+    /// Whether all records that the head speaks of are there. Notes how many there is room for: who buries a log has not made it longer itself, and
+    /// carrying out needs the records that were kept for it.
     pub(crate) fn is_whole(&self) -> bool {
         let head = self.head();
         let (n, base) = ((head & N) as u32, (head >> BASE_SHIFT & N) as u32);
         let (mut first, mut link) = (LOG_INLINE as u32, &self.log().chunk);
-        while first < n {
-            let Some(chunk) = self.chunk_at(link, chunk_records(first)) else { return false };
-            first = first.saturating_add(chunk_records(first));
+        while first <= N as u32 / 4
+            && let Some(chunk) = self.chunk_at(link, chunk_records(first))
+        {
+            first += chunk_records(first);
             // SAFETY: a chunk begins with the offset of the next.
             link = unsafe { &*chunk };
         }
-        head & COMMITTED == 0 || base <= n
+        self.room.set(self.room.get().max(first - SPARE));
+        n <= first && (head & COMMITTED == 0 || base <= n)
     }
 
     /// Forgets a damaged log: what it says of the operation cannot be trusted.
