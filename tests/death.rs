@@ -4,7 +4,11 @@
 
 mod support;
 
-use aquifer::{Error, Named, Pool, ShMap, ShMutex, ShRwLock, ShString, ShVec};
+use aquifer::{
+    DefaultInPool, Error, MutexGuard, Named, Place, Pool, Relocatable, ShMap, ShMutex, ShRwLock, ShString,
+    ShVec, Taken,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use support::{Board, Child, Random, Scratch, until};
@@ -382,4 +386,156 @@ fn a_long_transaction_killed_while_it_frees_is_finished_by_whoever_comes() {
         }
     }
     panic!("never killed while it freed");
+}
+
+#[derive(Relocatable, DefaultInPool)]
+#[repr(C)]
+struct Three {
+    lists: ShVec<ShVec<u64>>,
+    names: ShVec<ShString>,
+    others: ShVec<ShString>,
+}
+
+type End = fn(Taken<'_, ShString>, &mut Place<ShVec<ShString>>);
+
+fn push_and_end(three: &mut MutexGuard<'_, Three>, kill: bool, end: End) {
+    let ThreeFields { lists, names, others } = three.fields_mut();
+    let mut name = names.pop();
+    let source = (0..1000u64).inspect(|&i| {
+        if i == 100 {
+            end(name.take().unwrap(), others);
+        }
+        assert!(kill || i < 500, "on purpose");
+    });
+    let _ = catch_unwind(AssertUnwindSafe(|| lists.push(aquifer::from_iter(source))));
+}
+
+/// Pushes a list, within whose making `end` is called with a name that was taken out before; then is killed, or the making fails.
+fn a_push_within_which_a_hold_ends(kill: bool, end: End) -> (Pool, Named<ShMutex<Three>>) {
+    let pool = pool();
+    let three = pool.named::<ShMutex<Three>>("three").unwrap();
+    three.lock().unwrap().names_mut().push(LONG).unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        let mut guard = three.lock().unwrap();
+        push_and_end(&mut guard, kill, end);
+        // Blocks that were free are somebody's now.
+        guard.others_mut().extend((0..100).map(|_| LONG)).unwrap();
+        if kill {
+            steps.reach_and_stay(1);
+        }
+        drop(guard);
+        steps.reach(1);
+    });
+    match kill {
+        true => drop(child.kill()),
+        false => child.finish(),
+    }
+    (pool, three)
+}
+
+#[test]
+fn a_value_dropped_within_an_operation_that_began_after_it_was_taken_out() {
+    for kill in [true, false] {
+        let (pool, three) = a_push_within_which_a_hold_ends(kill, |name, _| drop(name));
+        let guard = three.lock().unwrap();
+        assert_eq!(guard.lists.len(), kill as usize, "what has returned is final");
+        assert!(guard.lists.iter().all(|l| l.iter().copied().eq(0..1000)));
+        assert_eq!((guard.names.len(), guard.others.len()), (0, 100));
+        drop(guard);
+        assert_clean(&pool);
+    }
+}
+
+#[test]
+fn a_value_put_elsewhere_within_an_operation_that_began_after_it_was_taken_out() {
+    for kill in [true, false] {
+        let (pool, three) = a_push_within_which_a_hold_ends(kill, |name, others| others.push(name).unwrap());
+        let guard = three.lock().unwrap();
+        assert_eq!(guard.lists.len(), kill as usize, "what has returned is final");
+        assert!(guard.lists.iter().all(|l| l.iter().copied().eq(0..1000)));
+        assert!(guard.names.is_empty());
+        assert!(guard.others.iter().all(|o| o == LONG));
+        drop(guard);
+        assert_clean(&pool);
+    }
+}
+
+#[test]
+fn a_value_taken_out_and_dropped_within_an_operation_that_then_fails_or_is_killed() {
+    let pool = pool();
+    let three = pool.named::<ShMutex<Three>>("three").unwrap();
+    let elsewhere = pool.named::<ShMutex<ShVec<ShString>>>("elsewhere").unwrap();
+    three.lock().unwrap().names_mut().extend([LONG; 4]).unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        for kill in [false, true] {
+            let mut guard = three.lock().unwrap();
+            let ThreeFields { lists, names, .. } = guard.fields_mut();
+            let source = (0..1000u64).inspect(|&i| {
+                match i {
+                    100 => drop(names.pop()),
+                    // Removal and insertion are final together, and nothing else with them.
+                    200 => elsewhere.lock().unwrap().push(names.pop().unwrap()).unwrap(),
+                    500 if kill => steps.reach_and_stay(1),
+                    500 => panic!("on purpose"),
+                    _ => {}
+                }
+            });
+            assert!(catch_unwind(AssertUnwindSafe(|| lists.push(aquifer::from_iter(source)))).is_err());
+        }
+    });
+    child.kill();
+    let guard = three.lock().unwrap();
+    assert_eq!((guard.lists.len(), guard.names.len()), (0, 0));
+    assert!(elsewhere.lock().unwrap().iter().eq([LONG; 2]));
+    drop(guard);
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_value_cannot_be_put_under_another_guard_within_an_operation_that_began_after_it_was_taken_out() {
+    let pool = pool();
+    let three = pool.named::<ShMutex<Three>>("three").unwrap();
+    let elsewhere = pool.named::<ShMutex<ShVec<ShString>>>("elsewhere").unwrap();
+    three.lock().unwrap().names_mut().push(LONG).unwrap();
+    let child = Child::fork_until_ready(|steps| {
+        let mut guard = three.lock().unwrap();
+        let ThreeFields { lists, names, .. } = guard.fields_mut();
+        let mut name = names.pop();
+        let source = (0..1000u64).inspect(|i| {
+            if *i == 100 {
+                let put = elsewhere.lock().unwrap().push(name.take().unwrap());
+                assert!(matches!(put, Err(Error::TakenElsewhere(_))));
+            }
+        });
+        lists.push(aquifer::from_iter(source)).unwrap();
+        steps.reach_and_stay(1);
+    });
+    child.kill();
+    let guard = three.lock().unwrap();
+    assert_eq!((guard.lists.len(), guard.names.len()), (1, 0), "what has returned is final");
+    assert!(elsewhere.lock().unwrap().is_empty());
+    drop(guard);
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_value_put_under_another_guard_by_a_call_that_fails_after_more_was_done_under_its_own() {
+    let pool = pool();
+    let three = pool.named::<ShMutex<Three>>("three").unwrap();
+    let elsewhere = pool.named::<ShMutex<ShVec<ShVec<ShString>>>>("elsewhere").unwrap();
+    let mut guard = three.lock().unwrap();
+    guard.names_mut().push(LONG).unwrap();
+    let ThreeFields { names, others, .. } = guard.fields_mut();
+    let source = names.pop().into_iter().chain(std::iter::from_fn(|| {
+        others.push(LONG).unwrap();
+        panic!("on purpose");
+    }));
+    let mut target = elsewhere.lock().unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| target.push(aquifer::from_iter(source)))).is_err());
+    assert!(target.is_empty());
+    drop(target);
+    assert!(guard.names.is_empty(), "dropped, as with `std`");
+    assert!(guard.others.iter().eq([LONG]));
+    drop(guard);
+    assert_clean(&pool);
 }

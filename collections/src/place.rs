@@ -161,8 +161,8 @@ impl Kind for ByValue {
             if log.is_open() || !one_store {
                 // The write through the reference may be torn by a kill, and nobody can see when it ends: the old bytes stay in the log
                 // until the guard is used again.
-                log.save(p.cast(), size_of::<T>());
                 log.loan();
+                log.save(p.cast(), size_of::<T>());
             }
             &mut *p
         }

@@ -42,8 +42,12 @@ pub struct LogCx {
     log: *const Log,
     seat: *const SeatCtx,
     index: usize,
-    /// LOANED, and the number of holders times [`HOLD`]: not 0 keeps the log open.
+    /// LOANED, LEFT, and the number of holders times [`HOLD`]: not 0 keeps the log open.
     state: Cell<u32>,
+    /// First record of what is held open; `u32::MAX` when nothing is.
+    from: Cell<u32>,
+    /// Operations under way that began while the log was held open.
+    within: Cell<u32>,
     /// Index + 1 of the highest intent that was pushed and is not carried out, or more.
     intents: Cell<u32>,
     /// Records that operations may push before a further chunk is needed: all but [`SPARE`].
@@ -59,7 +63,10 @@ pub struct LogCx {
 }
 
 const LOANED: u32 = 1;
-const HOLD: u32 = 2;
+/// The last hold ended within an operation that began under it: it lasts until that operation ends. Cut there, the log would be shorter than
+/// where the operation began, and what that logs from then on would neither be undone nor become final with it.
+const LEFT: u32 = 2;
+const HOLD: u32 = 4;
 /// Records that operations leave to the carrying out of their intents, which therefore needs no memory: see [`LogCx::push_all`].
 const SPARE: u32 = 3;
 
@@ -84,6 +91,8 @@ impl LogCx {
             seat,
             index,
             state: Cell::new(0),
+            from: Cell::new(u32::MAX),
+            within: Cell::new(0),
             intents: Cell::new(0),
             room: Cell::new(LOG_INLINE as u32 - SPARE),
             recent: Cell::new((u32::MAX, std::ptr::null())),
@@ -176,7 +185,11 @@ impl LogCx {
         if head & COMMITTED != 0 {
             self.carry_out_all(); // what a panic over a damaged pool has left
         }
-        Op { cx: self, base: (head & N) as u32, holders: self.holders(), thread: PhantomData }
+        let before = self.state.get();
+        if before != 0 {
+            self.within.set(self.within.get() + 1);
+        }
+        Op { cx: self, base: (head & N) as u32, before, thread: PhantomData }
     }
 
     // ---- records
@@ -409,22 +422,52 @@ impl LogCx {
 
     /// Keeps the log open until [`release`](Self::release): a transaction begins, or a `Taken` is made.
     pub fn hold(&self) {
+        self.begin_at(self.len());
         self.state.set(self.state.get() + HOLD);
     }
 
-    /// Ends one [`hold`](Self::hold); what was done becomes final when nothing else keeps the log open.
+    /// Ends one [`hold`](Self::hold); what was done since it began becomes final when nothing else keeps the log open.
     pub fn release(&self) {
-        let s = self.state.get();
-        debug_assert!(s >= HOLD);
-        self.state.set(s.saturating_sub(HOLD));
+        self.let_go();
         if self.state.get() == 0 {
-            self.commit_from(0);
+            self.commit_held(u32::MAX);
         }
     }
 
-    /// Notes that old bytes of plain data on loan stand in the log.
+    /// Ends one hold without a commit; within an operation that began under it, it lasts until that ends.
+    fn let_go(&self) {
+        let s = self.state.get();
+        debug_assert!(s >= HOLD);
+        self.end_hold(s.saturating_sub(HOLD));
+    }
+
+    fn end_hold(&self, rest: u32) {
+        self.state.set(if rest == 0 && self.within.get() > 0 { LEFT } else { rest });
+    }
+
+    /// What is held open begins at record `first`, if not before.
+    #[inline(always)]
+    fn begin_at(&self, first: u32) {
+        self.from.set(self.from.get().min(first));
+    }
+
+    /// What was held open is final, with all from `base` on.
+    fn commit_held(&self, base: u32) {
+        self.commit_from(self.from.replace(u32::MAX).min(base));
+    }
+
+    /// An operation ends that began while the log was held open.
+    fn leave(&self) {
+        self.within.set(self.within.get() - 1);
+        if self.within.get() == 0 {
+            self.state.set(self.state.get() & !LEFT);
+        }
+    }
+
+    /// Notes that old bytes of plain data on loan stand in the log, or will: those from here on.
     #[inline(always)]
     pub fn loan(&self) {
+        self.begin_at(self.len());
         self.state.set(self.state.get() | LOANED);
     }
 
@@ -432,9 +475,9 @@ impl LogCx {
     #[inline(always)]
     pub fn end_loans(&self) {
         if self.state.get() & LOANED != 0 {
-            self.state.set(self.state.get() & !LOANED);
+            self.end_hold(self.state.get() & !LOANED);
             if self.state.get() == 0 {
-                self.commit_from(0);
+                self.commit_held(u32::MAX);
             }
         }
     }
@@ -450,6 +493,9 @@ impl LogCx {
     /// Ends [`keep`](Self::keep), and everything that has held the log open since.
     pub fn restore(&self, before: u32) {
         self.state.set(before);
+        if before == 0 {
+            self.from.set(u32::MAX);
+        }
     }
 
     /// How many transactions and `Taken`s hold the log open.
@@ -467,12 +513,14 @@ impl LogCx {
     #[inline]
     pub fn close(&self) {
         self.state.set(0);
+        self.from.set(u32::MAX);
         self.commit_from(0);
     }
 
     /// Undoes everything in the log: the transaction that held it open gives up.
     pub fn roll_back(&self) {
         self.state.set(0);
+        self.from.set(u32::MAX);
         self.undo_to(0);
     }
 
@@ -534,7 +582,7 @@ impl LogCx {
                     Progress::Pushed => continue,
                     Progress::Done => {}
                 },
-                Kind::Join => self.join(r.offset as usize),
+                Kind::Join => self.join(r.offset as usize, r.value as u32),
                 Kind::Cancel => self.cancel(r, n - 1),
                 _ => {}
             }
@@ -559,13 +607,14 @@ impl LogCx {
         }
     }
 
-    fn join(&self, other: usize) {
+    fn join(&self, other: usize, from: u32) {
         let Some(other) = self.seat().logs().get(other).filter(|l| !l.carrying.get() && l.is_whole()) else {
             return;
         };
         if other.head() & COMMITTED == 0 {
+            // Of a damaged log, all.
             other.intents.set(u32::MAX);
-            other.commit_from(0);
+            other.commit_from(if from <= other.len() { from } else { 0 });
         } else {
             other.carry_out_all();
         }

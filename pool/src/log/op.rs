@@ -8,8 +8,8 @@ use super::*;
 pub struct Op<'a> {
     pub(super) cx: &'a LogCx,
     pub(super) base: u32,
-    /// How many held the log open when it began.
-    pub(super) holders: u32,
+    /// What held the log open when it began.
+    pub(super) before: u32,
     pub(super) thread: PhantomData<*mut ()>,
 }
 
@@ -23,11 +23,13 @@ impl<'a> Op<'a> {
     /// Ends the operation: it is final, or, while the log is held open, becomes so with what holds it open.
     #[inline(always)]
     pub fn commit(self) {
-        let (cx, base) = (self.cx, self.base);
+        let (cx, base, before) = (self.cx, self.base, self.before);
         std::mem::forget(self);
         if cx.took.get() > base {
-            cx.commit_with_taken(base, || ());
-        } else if !cx.is_open() {
+            cx.commit_with_taken(base, before, || ());
+        } else if cx.is_open() {
+            cx.commit_open(base, before);
+        } else {
             cx.commit_from(base);
         }
     }
@@ -35,12 +37,13 @@ impl<'a> Op<'a> {
     /// As [`commit`](Self::commit), with `between` called when the operation is final and nothing was freed yet: a lock that guards what was
     /// unlinked, and not what is freed, may be given back there.
     pub fn commit_then(self, between: impl FnOnce()) {
-        let (cx, base) = (self.cx, self.base);
+        let (cx, base, before) = (self.cx, self.base, self.before);
         std::mem::forget(self);
         if cx.took.get() > base {
-            return cx.commit_with_taken(base, between);
+            return cx.commit_with_taken(base, before, between);
         }
         if cx.is_open() {
+            cx.commit_open(base, before);
             return between();
         }
         if cx.intents.get() <= base {
@@ -58,12 +61,31 @@ impl<'a> Op<'a> {
 impl Drop for Op<'_> {
     #[cold]
     fn drop(&mut self) {
-        if self.cx.holders() > self.holders {
+        let (cx, base) = (self.cx, self.base);
+        if cx.holders() > self.before / HOLD {
             taken_is_alive();
         }
-        match self.cx.took.get() > self.base {
-            false => self.cx.undo_to(self.base),
-            true => self.cx.undo_with_taken(self.base),
+        match cx.took.get() > base {
+            false => cx.undo_to(base),
+            true => cx.undo_with_taken(base),
+        }
+        if cx.is_open() {
+            cx.commit_open(base, self.before);
+        }
+    }
+}
+
+impl LogCx {
+    /// Ends an operation from `base` on, done or undone, of a log that is held open: it becomes final with what holds it open, now if that was
+    /// only waiting for its end.
+    #[inline]
+    pub(super) fn commit_open(&self, base: u32, before: u32) {
+        self.begin_at(base);
+        if before != 0 {
+            self.leave();
+            if self.state.get() == 0 {
+                self.commit_held(base);
+            }
         }
     }
 }

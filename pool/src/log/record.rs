@@ -19,7 +19,7 @@ pub enum Kind {
     DropVec = 5,
     /// Commit: free what the entries of the table at `offset` own; `value` counts its slots, `aux` is the map's schema.
     DropTable = 6,
-    /// Commit: commit log `offset` of the same seat too.
+    /// Commit: commit log `offset` of the same seat too, from record `value` on. Record `aux` there is the `Cancel` that goes with it.
     Join = 7,
     /// Undo: move elements back that a shift has moved: see `shift`.
     Shift = 8,

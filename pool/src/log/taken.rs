@@ -26,14 +26,15 @@ impl LogCx {
         if std::ptr::eq(self, other) {
             self.reserve(1)?;
             self.push(cancel);
-            self.state.set(self.state.get().saturating_sub(HOLD));
+            self.let_go();
             self.took.set(self.len());
             return Ok(());
         }
         if !std::ptr::eq(self.seat, other.seat) {
             return Err(Error::OtherPool);
         }
-        if self.is_open() || other.state.get() != HOLD {
+        // Of an operation that is under way there nothing may become final before its end.
+        if !self.is_free_to_join() || other.state.get() != HOLD || other.within.get() > 0 {
             return Err(Error::TakenElsewhere(
                 "another value or loan of one of the two guards is still in use; use a transaction",
             ));
@@ -41,32 +42,46 @@ impl LogCx {
         self.reserve(1)?;
         other.reserve(1)?;
         // Dead from here on, before this operation's commit: both logs are undone, the value is back where it was.
-        self.push(RecordView::new(Kind::Join, other.index as u64, 0));
+        let join = RecordView::new(Kind::Join, other.index as u64, other.from.get() as u64);
+        self.push(join.with_aux(other.len() as u64));
         other.push(cancel);
         self.took.set(self.len());
         Ok(())
     }
 
+    /// Whether nothing keeps this log open but the operation that is open on it.
+    fn is_free_to_join(&self) -> bool {
+        !self.is_open() || (self.state.get() == LEFT && self.within.get() == 1)
+    }
+
     /// Ends an operation from `base` on that put a `Taken` somewhere.
     #[cold]
     #[inline(never)]
-    pub(super) fn commit_with_taken(&self, base: u32, between: impl FnOnce()) {
+    pub(super) fn commit_with_taken(&self, base: u32, before: u32, between: impl FnOnce()) {
         let taken = self.taken_from(base);
+        if before != 0 {
+            self.leave();
+        }
         let held = self.state.get();
         if taken.others == 0 && held != 0 {
-            // A transaction, or another value, decides later about all of it.
+            // A transaction, another value, or an operation around this one, decides later about all of it.
+            self.begin_at(base);
             return between();
         }
         // Still held open only by the value that this very operation has removed, of which nothing is in the log yet: its hold begins anew
         // behind the commit.
         self.state.set(0);
-        let pending = self.make_final(if taken.own { 0 } else { base });
+        let from = self.from.replace(u32::MAX).min(base);
+        let pending = self.make_final(from);
         between();
         if pending {
             self.carry_out_all();
         }
         self.end_joined(taken.others, |_| ());
         self.state.set(held);
+        if held != 0 {
+            self.begin_at(self.len());
+        }
     }
 
     /// Undoes an operation from `base` on that put a `Taken` somewhere: the taken values are dropped.
@@ -74,14 +89,19 @@ impl LogCx {
     #[inline(never)]
     pub(super) fn undo_with_taken(&self, base: u32) {
         let taken = self.taken_from(base);
+        // The values will be freed; more may stand above what would have prevented that.
+        for (_, r) in self.downwards(self.len()).take_while(|(i, _)| *i >= base) {
+            if r.kind == Kind::Join
+                && let Some(other) = self.seat().logs().get(r.offset as usize)
+            {
+                other.write(r.aux as u32, RecordView::new(Kind::Nothing, 0, 0));
+            }
+        }
         self.undo_to(base);
         // Dead here: the logs joined are undone, their values are back where they were.
-        self.end_joined(taken.others, |other| {
-            other.undo_to(other.len().saturating_sub(1));
-            other.commit_from(0);
-        });
+        self.end_joined(taken.others, |other| other.commit_held(u32::MAX));
         if taken.own && !self.is_open() {
-            self.commit_from(0);
+            self.commit_held(base);
         }
     }
 
@@ -89,6 +109,7 @@ impl LogCx {
         for other in self.seat().logs().iter().filter(|l| others >> l.index & 1 != 0) {
             other.state.set(0);
             end(other);
+            other.from.set(u32::MAX);
         }
     }
 
