@@ -6,6 +6,7 @@ use aquifer_pool::log::{Kind, LogCx, Op, RecordView};
 use aquifer_pool::plant::{commit_store, planted};
 use aquifer_pool::{Error, Result};
 use std::any::TypeId;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// Whether values of this type own nothing and may be copied in and out.
@@ -26,15 +27,16 @@ pub(crate) fn is_one_store<T: Relocatable>() -> bool {
 /// Both are values, aligned and exclusively the caller's.
 #[inline(always)]
 pub(crate) unsafe fn swap_by_one_store<T: Relocatable>(old: *mut T, new: *mut T) {
-    // SAFETY: the caller's contract; scalars have no padding, so that their bytes are numbers. Volatile, so that a store stays one.
+    // SAFETY: the caller's contract. As `MaybeUninit`, since a number in a struct that asks for an alignment has padding. Volatile, so that a
+    // store stays one.
     unsafe {
-        let before = old.read();
+        let (before, new) = (old.cast::<MaybeUninit<T>>().read(), new.cast::<MaybeUninit<T>>());
         match size_of::<T>() {
-            1 => old.cast::<u8>().write_volatile(new.cast::<u8>().read()),
-            2 => old.cast::<u16>().write_volatile(new.cast::<u16>().read()),
-            4 => old.cast::<u32>().write_volatile(new.cast::<u32>().read()),
-            8 => old.cast::<u64>().write_volatile(new.cast::<u64>().read()),
-            _ => old.write(new.read()),
+            1 => old.cast::<MaybeUninit<u8>>().write_volatile(new.cast::<MaybeUninit<u8>>().read()),
+            2 => old.cast::<MaybeUninit<u16>>().write_volatile(new.cast::<MaybeUninit<u16>>().read()),
+            4 => old.cast::<MaybeUninit<u32>>().write_volatile(new.cast::<MaybeUninit<u32>>().read()),
+            8 => old.cast::<MaybeUninit<u64>>().write_volatile(new.cast::<MaybeUninit<u64>>().read()),
+            _ => old.cast::<MaybeUninit<T>>().write(new.read()),
         }
         new.write(before);
     }
