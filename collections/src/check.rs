@@ -24,8 +24,8 @@ use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Inner, Result};
 use claims::Claims;
 use holders::Holding;
-use locks::Locks;
 pub(crate) use locks::PATIENCE;
+use locks::{Alone, Locks};
 use path::Path;
 use values::{Walker, Work};
 
@@ -67,7 +67,7 @@ pub(crate) struct Check<'a> {
     claims: Claims<'a>,
     holding: Holding,
     /// Whether no other seat has our bit in the summaries of locks.
-    alone_with_bit: bool,
+    alone: Alone,
 }
 
 impl<'a> Check<'a> {
@@ -77,15 +77,10 @@ impl<'a> Check<'a> {
     /// What keeps the calling thread from using the pool at all.
     pub(crate) fn begin(pool: &'a Inner, keep: bool) -> Result<Check<'a>> {
         let seat = pool.seat()?;
+        let alone = Alone::look(pool, seat);
         let holding = Holding::look(pool);
         let locks = Locks::new(keep, holding.offsets());
-        Ok(Check {
-            pool,
-            seat,
-            claims: Claims::new(pool, locks),
-            holding,
-            alone_with_bit: !locks::has_twin(pool, seat),
-        })
+        Ok(Check { pool, seat, claims: Claims::new(pool, locks), holding, alone })
     }
 
     /// Looks at all that the inventory names.
@@ -164,7 +159,7 @@ impl<'a> Check<'a> {
         if self.claims.partial {
             return Vec::new();
         }
-        match leaks::find(self.pool, self.seat, &mut self.claims, self.alone_with_bit) {
+        match leaks::find(self.pool, self.seat, &mut self.claims, self.alone) {
             Ok(found) => {
                 found.leaked.iter().for_each(|b| self.claims.report.leak(b.into()));
                 self.claims.report.uncertain_bytes = found.uncertain.iter().map(|b| b.size).sum();

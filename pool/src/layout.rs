@@ -173,7 +173,7 @@ pub struct Seat {
     pub record: AtomicU64,
     /// Thread id, for messages only.
     pub thread: AtomicU32,
-    /// Changes when the thread begins to build an object under no lock, and when it ends; odd in between.
+    /// Changes when a thread sits down, when it begins to build an object under no lock, and when it ends; odd in between.
     pub builds: AtomicU32,
     /// Offset of the lock that the thread sleeps for, 0: none; and since when it has waited (`sys::clock`).
     pub waits_for: AtomicU64,

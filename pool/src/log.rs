@@ -36,6 +36,11 @@ const N: u64 = (1 << 31) - 1;
 const BASE_SHIFT: u32 = 32;
 const COMMITTED: u64 = 1 << 63;
 
+/// Whether the head of a log says that intents are still to be carried out.
+pub const fn is_committed(head: u64) -> bool {
+    head & COMMITTED != 0
+}
+
 /// One log as its owner, or a burier, sees it. Private to a thread; its address is the context word of places.
 #[derive(Debug)]
 pub struct LogCx {
@@ -426,8 +431,12 @@ impl LogCx {
         self.state.set(self.state.get() + HOLD);
     }
 
-    /// Ends one [`hold`](Self::hold); what was done since it began becomes final when nothing else keeps the log open.
+    /// Ends one [`hold`](Self::hold); what was done since it began becomes final when nothing else keeps the log open. Nothing in a child of a fork: the log
+    /// is the parent's.
     pub fn release(&self) {
+        if !self.seat().quick().is_alive() {
+            return;
+        }
         self.let_go();
         if self.state.get() == 0 {
             self.commit_held(u32::MAX);

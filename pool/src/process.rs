@@ -10,7 +10,7 @@ use crate::seat::{OwnedSeat, SeatCtx};
 use crate::sys::{liveness::Liveness, ofd};
 use parking_lot::{Mutex, MutexGuard};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -200,6 +200,10 @@ impl Inner {
         let number = self.find_seat()?;
         let ctx = SeatCtx::on(self, number, false)?;
         ctx.seat().thread.store(crate::sys::thread_id(), Ordering::Relaxed);
+        // Before anything is read from here: a check tells by it whether somebody has sat here meanwhile.
+        ctx.seat().builds.fetch_add(2, Ordering::SeqCst);
+        // Who closed the seat while it was free, without a barrier (see the heap's `turn`), is seen by our first turn.
+        fence(Ordering::SeqCst);
         let at = ctx.as_ptr();
         table.seats.push((key, ctx));
         drop(table);

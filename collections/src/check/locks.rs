@@ -96,24 +96,37 @@ impl Locks {
 
     /// Whether nobody has had any of the locks for writing since it was read here.
     ///
-    /// A reader sets its bit of the word's summary, and a writer's release clears all of them. No other reader has set ours again if no other
-    /// seat has the same bit.
-    pub(super) fn are_unchanged(&self, pool: &Inner, seat: &SeatCtx) -> bool {
+    /// A reader sets its bit of the word's summary, and a writer's release clears all of them. Nobody has set ours again if no other seat has had the
+    /// same bit since `alone` was taken, before the first read. The words are looked at first: who sets a bit has counted before that it sat down.
+    pub(super) fn are_unchanged(&self, pool: &Inner, seat: &SeatCtx, alone: Alone) -> bool {
         let bit = 1u64 << (32 + seat.number() % 32);
-        !has_twin(pool, seat)
-            && self.seen.iter().all(|offset| {
-                let Ok(at) = pool.at(*offset, 8) else { return false };
-                // SAFETY: in bounds by `at`; read as a lock before, so aligned.
-                let word = unsafe { &*at.cast::<AtomicU64>() }.load(Ordering::SeqCst);
-                word & 0xffff == 0 && word & bit != 0
-            })
+        self.seen.iter().all(|offset| {
+            let Ok(at) = pool.at(*offset, 8) else { return false };
+            // SAFETY: in bounds by `at`; read as a lock before, so aligned.
+            let word = unsafe { &*at.cast::<AtomicU64>() }.load(Ordering::SeqCst);
+            word & 0xffff == 0 && word & bit != 0
+        }) && alone.still(pool, seat)
     }
 }
 
-/// Whether somebody sits on a seat with the same bit in summaries.
-pub(super) fn has_twin(pool: &Inner, seat: &SeatCtx) -> bool {
-    let twins = (0..pool.seat_count()).filter(|s| s % 32 == seat.number() % 32 && *s != seat.number());
-    twins.into_iter().any(|s| pool.record_of_seat(s).is_some())
+/// Whether a seat was alone with its bit in summaries, and how often somebody had sat down on the others that have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Alone(Option<u32>);
+
+impl Alone {
+    pub(super) fn look(pool: &Inner, seat: &SeatCtx) -> Alone {
+        let twins = (0..pool.seat_count()).filter(|s| s % 32 == seat.number() % 32 && *s != seat.number());
+        let sat_down = twins.filter_map(|s| pool.seat_at(s)).try_fold(0u32, |sum, twin| {
+            // The count first: who sits down behind this look changes it.
+            let count = twin.builds.load(Ordering::SeqCst);
+            (twin.record.load(Ordering::SeqCst) == 0).then_some(sum.wrapping_add(count))
+        });
+        Alone(sat_down)
+    }
+
+    fn still(self, pool: &Inner, seat: &SeatCtx) -> bool {
+        self.0.is_some() && self == Alone::look(pool, seat)
+    }
 }
 
 /// Waiting for a lock that names nobody is waiting for nothing. A thread that has just unlocked and left is seen so once.
