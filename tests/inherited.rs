@@ -4,7 +4,8 @@
 
 mod support;
 
-use aquifer::{Named, Pool, ShRwLock, ShVec, from_iter};
+use aquifer::{Named, Pool, ShMutex, ShRwLock, ShString, ShVec, from_iter};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::{Child, until};
 
@@ -124,5 +125,58 @@ fn many_handles_of_one_object_come_and_go_in_many_threads() {
         pool.remove(name).unwrap();
     }
     assert!(pool.names().unwrap().is_empty());
+    assert_clean(&pool);
+}
+
+/// The child's copy freed what the parent's still named: both stand on the parent's log.
+#[test]
+fn a_taken_value_that_a_child_drops_stays_the_parents() {
+    const TEXT: &str = "a text that is too long to stand in its value";
+    let pool = pool();
+    let texts = pool.named::<ShMutex<ShVec<ShString>>>("texts").unwrap();
+    let others = pool.named::<ShMutex<ShVec<ShString>>>("others").unwrap();
+    let mut guard = texts.lock().unwrap();
+    guard.push(TEXT).unwrap();
+    let mut taken = ManuallyDrop::new(guard.pop().unwrap());
+    Child::fork_until_ready(|steps| {
+        // SAFETY: the only drop in this process.
+        unsafe { ManuallyDrop::drop(&mut taken) };
+        steps.reach(1);
+    })
+    .finish();
+    for i in 0..9 {
+        others.lock().unwrap().push(TEXT.replace('t', &i.to_string()).as_str()).unwrap();
+    }
+    assert_eq!(**taken, TEXT);
+    drop(ManuallyDrop::into_inner(taken));
+    drop(guard);
+    assert_clean(&pool);
+}
+
+/// The child undid what the parent had begun, and the parent went on with blocks that were free.
+#[test]
+fn a_child_that_unwinds_out_of_a_call_of_the_parents_undoes_nothing() {
+    let pool = pool();
+    let parent = std::process::id();
+    let source = || {
+        ShRwLock::new(from_iter((0..1000u64).inspect(|i| {
+            if *i == 900 {
+                // SAFETY: the child unwinds and ends.
+                let child = unsafe { libc::fork() };
+                assert!(child != 0, "in the child");
+                // SAFETY: waits for the child.
+                unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            }
+        })))
+    };
+    let made = catch_unwind(AssertUnwindSafe(|| pool.named_with::<Numbers, _>("numbers", source)));
+    if std::process::id() != parent {
+        // SAFETY: ends this process, without the destructors of the parent's.
+        unsafe { libc::_exit(made.is_ok() as i32) };
+    }
+    let numbers = made.unwrap().unwrap();
+    let others = pool.named_with::<Numbers, _>("others", || ShRwLock::new(from_iter(5000..6000u64))).unwrap();
+    assert!(numbers.read().unwrap().iter().copied().eq(0..1000));
+    assert_eq!(others.read().unwrap().len(), 1000);
     assert_clean(&pool);
 }

@@ -172,7 +172,7 @@ impl SeatCtx {
 
 /// The thread builds an object under no lock, until this is dropped: a check leaves its blocks alone.
 #[derive(Debug)]
-pub struct Building<'a>(&'a Seat);
+pub struct Building<'a>(&'a SeatCtx);
 
 impl SeatCtx {
     /// Begins to build an object under no lock.
@@ -180,13 +180,17 @@ impl SeatCtx {
         let builds = &self.seat().builds;
         // Dead from here on: its burier ends it.
         builds.store(builds.load(Ordering::Relaxed) | 1, Ordering::SeqCst);
-        Building(self.seat())
+        Building(self)
     }
 }
 
 impl Drop for Building<'_> {
     fn drop(&mut self) {
-        self.0.builds.store((self.0.builds.load(Ordering::Relaxed) | 1).wrapping_add(1), Ordering::SeqCst);
+        if !self.0.quick().is_alive() {
+            return; // in a child of a fork: the parent builds on
+        }
+        let builds = &self.0.seat().builds;
+        builds.store((builds.load(Ordering::Relaxed) | 1).wrapping_add(1), Ordering::SeqCst);
     }
 }
 

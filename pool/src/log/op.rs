@@ -61,6 +61,9 @@ impl<'a> Op<'a> {
 impl Drop for Op<'_> {
     #[cold]
     fn drop(&mut self) {
+        if !self.cx.seat().quick().is_alive() {
+            return; // in a child of a fork: the parent goes on with it
+        }
         let (cx, base) = (self.cx, self.base);
         if cx.holders() > self.before / HOLD {
             taken_is_alive();
