@@ -207,7 +207,7 @@ impl<K: Key, V: Relocatable> Place<ShMap<K, V>> {
 
     /// Drops all entries, and gives the table back to the pool. O(capacity) if they own memory, else O(1).
     pub fn clear(&mut self) {
-        self.raw().clear();
+        self.raw().clear(<ShMap<K, V> as Relocatable>::SCHEMA);
     }
 
     /// Makes room for `additional` entries.
@@ -223,7 +223,7 @@ impl<K: Key, V: Relocatable> Place<ShMap<K, V>> {
     /// # Errors
     /// `OutOfMemory` when there is no room for it.
     pub fn shrink_to_fit(&mut self) -> Result<()> {
-        self.raw().shrink()
+        self.raw().shrink(<ShMap<K, V> as Relocatable>::SCHEMA)
     }
 
     /// Puts all pairs in. Each is an operation of its own: those before an error, a panic or a kill stay, except in a transaction.

@@ -130,7 +130,7 @@ fn entries_bytes(buckets: u64, entry_size: u64) -> u64 {
     buckets.saturating_mul(entry_size).checked_next_multiple_of(16).unwrap_or(u64::MAX)
 }
 
-/// The block of a `ShMap`: entries, the first one last, then control bytes.
+/// The block of a `ShMap`: entries, then control bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TableView {
     pub(crate) block: u64,
@@ -154,7 +154,7 @@ impl TableView {
 
     /// Offset of an entry.
     pub(crate) fn entry(&self, slot: u64) -> u64 {
-        self.control - (slot + 1) * self.entry_size
+        self.block + slot * self.entry_size
     }
 
     /// Whether the slot holds an entry.

@@ -6,7 +6,7 @@ use crate::key::Key;
 use crate::map::{self, ShMap};
 use crate::place::Place;
 use crate::raw::map::{self as raw, MapMut};
-use crate::relocatable::Emplace;
+use crate::relocatable::{Emplace, Relocatable};
 use aquifer_pool::Result;
 use std::borrow::Borrow;
 use std::fmt;
@@ -155,7 +155,7 @@ impl<K: Key> Place<ShSet<K>> {
 
     /// Drops all items, and gives the table back to the pool. O(capacity) if they own memory, else O(1).
     pub fn clear(&mut self) {
-        self.raw().clear();
+        self.raw().clear(<ShSet<K> as Relocatable>::SCHEMA);
     }
 
     /// Makes room for `additional` items.
@@ -171,7 +171,7 @@ impl<K: Key> Place<ShSet<K>> {
     /// # Errors
     /// `OutOfMemory` when there is no room for it.
     pub fn shrink_to_fit(&mut self) -> Result<()> {
-        self.raw().shrink()
+        self.raw().shrink(<ShSet<K> as Relocatable>::SCHEMA)
     }
 
     /// Puts all items in. Each is an operation of its own: those before an error, a panic or a kill stay, except in a transaction.

@@ -42,6 +42,12 @@ impl Bits {
         (self.0 != 0).then_some(self.0.trailing_zeros() as usize)
     }
 
+    /// All but the first slot meant.
+    #[inline(always)]
+    pub(crate) fn without_first(self) -> Bits {
+        Bits(self.0 & self.0.wrapping_sub(1))
+    }
+
     /// Slots before the first one meant; 16 if none is.
     #[inline(always)]
     pub(crate) fn leading_clear(self) -> usize {
@@ -61,7 +67,7 @@ impl Iterator for Bits {
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
         let i = self.first()?;
-        self.0 &= self.0 - 1;
+        *self = self.without_first();
         Some(i)
     }
 }

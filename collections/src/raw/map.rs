@@ -39,12 +39,12 @@ use std::mem::{MaybeUninit, offset_of};
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// A map that may be changed: its header, and the log that the changes go to.
+///
+/// Two words, so that what is not inlined takes it in registers, and what is keeps nothing of it in memory.
 pub(crate) struct MapMut<'a, K, V> {
     /// Invariant: a header in the pool, exclusively ours for `'a`.
     header: *mut Header,
     log: &'a LogCx,
-    cx: Cx,
-    schema: &'static Schema,
     _entries: PhantomData<&'a mut Slot<K, V>>,
 }
 
@@ -74,12 +74,23 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// The map whose header and context a place has.
     ///
     /// # Safety
-    /// Header and context are those of one `&'a mut Place`, of a map or set whose type has this schema.
+    /// Header and context are those of one `&'a mut Place`, of a map or set.
     #[inline(always)]
-    pub(crate) unsafe fn new(header: *mut Header, cx: Cx, schema: &'static Schema) -> MapMut<'a, K, V> {
+    pub(crate) unsafe fn new(header: *mut Header, cx: Cx) -> MapMut<'a, K, V> {
         // SAFETY: whoever has a place has the guard, operation or transaction of its context, on this thread, for as long.
         let log = unsafe { cx.log() };
-        MapMut { header, log, cx, schema, _entries: PhantomData }
+        MapMut { header, log, _entries: PhantomData }
+    }
+
+    /// The same once more, for as long as this one is borrowed.
+    #[inline(always)]
+    fn again(&self) -> MapMut<'_, K, V> {
+        MapMut { header: self.header, log: self.log, _entries: PhantomData }
+    }
+
+    #[inline(always)]
+    fn cx(&self) -> Cx {
+        Cx::of(self.log)
     }
 
     #[inline(always)]
@@ -144,7 +155,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     fn mark_alone(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
         // The log was idle before the key was hashed and compared.
         if table.is_repeated(index) || (is_hashed_by_others::<K>() && !self.log.is_idle()) {
-            return self.mark_repeated(table, index, byte, counts);
+            return self.again().mark_repeated(table, index, byte, counts);
         }
         let (control, old, word) = (self.header().control, table.control(index), self.word(Word::Counts));
         let byte_offset = control.wrapping_add((index & table.mask) as u64);
@@ -156,7 +167,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
     #[cold]
     #[inline(never)]
-    fn mark_repeated(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
+    fn mark_repeated(self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
         let op = self.log.begin();
         self.mark(table, index, byte, counts);
         // Dead before this: the entry is not in, or not out. After: it is.
@@ -192,13 +203,13 @@ fn is_hashed_by_others<K: Relocatable>() -> bool {
 pub(crate) fn of_map<K: Key, V: Relocatable>(place: &mut Place<ShMap<K, V>>) -> MapMut<'_, K, V> {
     let (at, cx) = (place.ptr(), place.cx());
     // SAFETY: header and context of one place.
-    unsafe { MapMut::new(&raw mut (*at).header, cx, <ShMap<K, V> as Relocatable>::SCHEMA) }
+    unsafe { MapMut::new(&raw mut (*at).header, cx) }
 }
 
 /// The set at a place, as a map of nothing.
 #[inline(always)]
 pub(crate) fn of_set<K: Key>(place: &mut Place<ShSet<K>>) -> MapMut<'_, K, ()> {
     let (at, cx) = (place.ptr(), place.cx());
-    // SAFETY: header and context of one place; the set's schema says the same of its table as that of a map of nothing.
-    unsafe { MapMut::new(&raw mut (*at).map.header, cx, <ShSet<K> as Relocatable>::SCHEMA) }
+    // SAFETY: header and context of one place; a set is a map of nothing.
+    unsafe { MapMut::new(&raw mut (*at).map.header, cx) }
 }

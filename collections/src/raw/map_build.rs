@@ -61,12 +61,12 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
         };
         // SAFETY: the key was built just above.
         let built = unsafe { &(*spare).key };
-        if let Some(index) = table.find(hash, |k| k == built) {
+        if let Some(slot) = table.find(hash, |k| k == built) {
             // SAFETY: key and old value are linked in nowhere any more; the slot is free for the new value.
             return unsafe {
                 K::discard(&raw const (*spare).key, self.cx);
-                V::discard(&raw const (*table.slot(index)).value, self.cx);
-                V::emplace(value, &raw mut (*table.slot(index)).value, self.cx)
+                V::discard(&raw const (*slot).value, self.cx);
+                V::emplace(value, &raw mut (*slot).value, self.cx)
             };
         }
         let index = free(table, hash);

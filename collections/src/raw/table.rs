@@ -1,10 +1,11 @@
 //! The block of a hash table as addresses, and the one probe loop.
 //!
 //! ```text
-//! block:  0..15 bytes | entry buckets-1 | .. | entry 1 | entry 0 | control bytes: buckets + 16
+//! block:  entry 0 | entry 1 | .. | entry buckets-1 | 0..15 bytes | control bytes: buckets + 16
 //! ```
 //!
-//! A header refers to the control bytes: all else is found from there. The bytes in front make their offset a multiple of 16.
+//! A header refers to the control bytes: all else is found from there. The bytes before them make their offset a multiple of 16. Entries go
+//! upwards, so that the address of one takes a shift and an addition.
 //!
 //! The last 16 control bytes repeat those before them, so that a group may begin at any slot: byte `buckets + i` equals byte `i`. In tables
 //! with fewer than 16 slots they repeat them more than once; every group then sees every slot.
@@ -12,6 +13,7 @@
 use super::group::{Bits, DELETED, EMPTY, Group, WIDTH};
 use super::ptr::{self, Reach};
 use crate::hash::Seed;
+use std::hint::cold_path;
 use std::marker::PhantomData;
 
 /// Slots of the smallest table.
@@ -193,9 +195,9 @@ fn prefetch(at: *const u8, then: u64) -> u64 {
 }
 
 /// Where an entry is, or would be.
-pub(crate) enum Slotted {
+pub(crate) enum Slotted<K, V> {
     /// There.
-    Full(usize),
+    Full(*mut Slot<K, V>),
     /// It has none; this one is free.
     Free(usize),
 }
@@ -232,22 +234,20 @@ impl<K, V> Table<K, V> {
     /// The slot of that number.
     #[inline(always)]
     pub(crate) fn slot(self, index: usize) -> *mut Slot<K, V> {
-        self.slots_end().wrapping_sub((index & self.mask) + 1)
+        self.slots().wrapping_add(index & self.mask)
     }
 
-    /// Where the slots end: the first one is the last before this.
+    /// The first slot.
     #[inline(always)]
-    pub(crate) fn slots_end(self) -> *mut Slot<K, V> {
-        self.control.cast()
+    fn slots(self) -> *mut Slot<K, V> {
+        self.control.wrapping_sub(entries::<K, V>(self.mask) as usize).cast()
     }
 
     /// Number of the slot at that address.
     #[inline(always)]
     pub(crate) fn index_of(self, slot: *const Slot<K, V>) -> usize {
         // Entries without size are all the same.
-        (self.control.addr() - slot.addr())
-            .checked_div(size_of::<Slot<K, V>>())
-            .map_or(0, |n| n.wrapping_sub(1))
+        (slot.addr() - self.slots().addr()).checked_div(size_of::<Slot<K, V>>()).unwrap_or(0)
     }
 
     /// The group of control bytes that begins at slot `at`.
@@ -264,35 +264,88 @@ impl<K, V> Table<K, V> {
         if self.mask >= WIDTH - 1 { bits } else { Bits(bits.0 & ((1 << self.buckets()) - 1)) }
     }
 
-    /// In a table that is larger than the caches: asks for the slots where the look-up of this hash begins, before the control bytes have said which
-    /// of them it is. Most entries stand in the first few, so that the two waits for memory become one.
+    /// Whether the table is larger than the second cache of most processors.
+    #[inline(always)]
+    fn is_large(self) -> bool {
+        const LARGE: usize = 4 << 20;
+        self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) }
+    }
+
+    /// Asks for the slots where the look-up of this hash begins, before the control bytes have said which of them it is. Most entries
+    /// stand in the first few, so that the two waits for memory become one.
     #[inline(always)]
     fn prefetch_first_slots(self, hash: u64) -> u64 {
-        const LARGE: usize = 1 << 20;
-        if self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) } {
-            return prefetch(self.slot(hash as usize).cast(), hash);
+        prefetch(self.slot(hash as usize).cast(), hash)
+    }
+
+    /// Where the look-up of a hash begins.
+    #[inline(always)]
+    fn probe(self, hash: u64) -> Probe {
+        Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask }
+    }
+
+    /// The slot of the group at `at` whose key is meant by `is`, among those with this hash.
+    #[inline(always)]
+    fn find_in(
+        self,
+        group: Group,
+        at: usize,
+        hash: u64,
+        is: &mut impl FnMut(&K) -> bool,
+    ) -> Option<*mut Slot<K, V>> {
+        let mut equal = group.equal(fingerprint(hash));
+        while let Some(bit) = equal.first() {
+            let slot = self.slot(at + bit);
+            // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
+            if is(unsafe { &(*slot).key }) {
+                return Some(slot);
+            }
+            cold_path(); // another key with the same fingerprint
+            equal = equal.without_first();
         }
-        hash
+        None
     }
 
     /// The slot whose key is meant by `is`, among those with this hash.
     #[inline(always)]
-    pub(crate) fn find(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Option<usize> {
-        let hash = self.prefetch_first_slots(hash);
-        let mut probe = Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask };
+    pub(crate) fn find(self, hash: u64, is: impl FnMut(&K) -> bool) -> Option<*mut Slot<K, V>> {
+        if self.is_large() {
+            // Out of the way of small tables, where an instruction is worth more than a wait here.
+            cold_path();
+            return self.find_from(self.prefetch_first_slots(hash), is);
+        }
+        self.find_from(hash, is)
+    }
+
+    /// Nearly all look-ups end in the first group.
+    #[inline(always)]
+    fn find_from(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Option<*mut Slot<K, V>> {
+        let probe = self.probe(hash);
+        let group = self.group(probe.at);
+        if let Some(slot) = self.find_in(group, probe.at, hash, &mut is) {
+            return Some(slot);
+        }
+        if group.empty().any() {
+            return None;
+        }
+        self.find_behind(hash, is)
+    }
+
+    /// The same from the next group on. Not inlined, but compiled with who calls it: so the compiler sees that it writes nothing, and lifts what it
+    /// can out of a loop of look-ups.
+    #[cold]
+    #[inline]
+    fn find_behind(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Option<*mut Slot<K, V>> {
+        let mut probe = self.probe(hash);
         loop {
+            probe.step()?;
             let group = self.group(probe.at);
-            for bit in group.equal(fingerprint(hash)) {
-                let index = (probe.at + bit) & self.mask;
-                // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
-                if is(unsafe { &(*self.slot(index)).key }) {
-                    return Some(index);
-                }
+            if let Some(slot) = self.find_in(group, probe.at, hash, &mut is) {
+                return Some(slot);
             }
             if group.empty().any() {
                 return None;
             }
-            probe.step()?;
         }
     }
 
@@ -312,30 +365,41 @@ impl<K, V> Table<K, V> {
 
     /// The slot whose key is meant by `is`, or else the first one without an entry on the way of this hash: one probe for both.
     #[inline(always)]
-    pub(crate) fn find_or_free(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Slotted {
-        let hash = self.prefetch_first_slots(hash);
-        let mut probe = Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask };
-        let mut free = None;
-        loop {
-            let group = self.group(probe.at);
-            for bit in group.equal(fingerprint(hash)) {
-                let index = (probe.at + bit) & self.mask;
-                // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
-                if is(unsafe { &(*self.slot(index)).key }) {
-                    return Slotted::Full(index);
-                }
-            }
-            free = free.or_else(|| Some((probe.at + group.free().first()?) & self.mask));
-            if group.empty().any() || probe.step().is_none() {
-                return free.map_or_else(|| ptr::damaged("a table is full"), Slotted::Free);
-            }
+    pub(crate) fn find_or_free(self, hash: u64, is: impl FnMut(&K) -> bool) -> Slotted<K, V> {
+        if self.is_large() {
+            cold_path();
+            return self.find_or_free_from(self.prefetch_first_slots(hash), is);
+        }
+        self.find_or_free_from(hash, is)
+    }
+
+    #[inline(always)]
+    fn find_or_free_from(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Slotted<K, V> {
+        let probe = self.probe(hash);
+        let group = self.group(probe.at);
+        if let Some(slot) = self.find_in(group, probe.at, hash, &mut is) {
+            return Slotted::Full(slot);
+        }
+        match group.free().first() {
+            Some(bit) if group.empty().any() => Slotted::Free((probe.at + bit) & self.mask),
+            _ => self.find_or_free_behind(hash, is),
+        }
+    }
+
+    /// The same where the first group is not the last.
+    #[cold]
+    #[inline]
+    fn find_or_free_behind(self, hash: u64, is: impl FnMut(&K) -> bool) -> Slotted<K, V> {
+        match self.find_behind(hash, is) {
+            Some(slot) => Slotted::Full(slot),
+            None => Slotted::Free(self.find_free(hash).unwrap_or_else(|| ptr::damaged("a table is full"))),
         }
     }
 
     /// The first slot without an entry on the way of this hash.
     #[inline]
     pub(crate) fn find_free(self, hash: u64) -> Option<usize> {
-        let mut probe = Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask };
+        let mut probe = self.probe(hash);
         loop {
             if let Some(bit) = self.group(probe.at).free().first() {
                 return Some((probe.at + bit) & self.mask);

@@ -3,25 +3,22 @@
 use super::*;
 
 impl Header {
-    /// Table and slot of a key. One resolve, one hash, and on average little more than one group.
+    /// The slot of a key. One resolve, one hash, and on average little more than one group.
     ///
     /// All that does not depend on the key comes first, without a way back, so that the compiler lifts it out of a loop.
     #[inline(always)]
-    pub(super) fn seek<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized>(
-        &self,
-        key: &Q,
-    ) -> Option<(Table<K, V>, usize)> {
+    pub(super) fn seek<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<*mut Slot<K, V>> {
         let (table, seed) = self.table_and_seed::<K, V>()?;
         let hash = key.hash(seed);
-        Some((table, table.find(hash, |k| k.borrow().same(key))?))
+        table.find(hash, |k| k.borrow().same(key))
     }
 
     /// The entry of a key.
     #[inline(always)]
     pub(crate) fn find<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<(&K, &V)> {
-        let (table, index) = self.seek::<K, V, Q>(key)?;
+        let slot = self.seek::<K, V, Q>(key)?;
         // SAFETY: `find` returns full slots; nobody changes the table while the header is borrowed; its bytes stay mapped for longer.
-        let slot = unsafe { &*table.slot(index) };
+        let slot = unsafe { &*slot };
         Some((&slot.key, &slot.value))
     }
 
@@ -46,9 +43,9 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     {
         let hash = key.hash(self.seed());
         if let Some(table) = self.header().table::<K, V>()
-            && let Some(index) = table.find(hash, |k| k.borrow().same(key))
+            && let Some(slot) = table.find(hash, |k| k.borrow().same(key))
         {
-            return Found::Full(Full { map: self, slot: table.slot(index) });
+            return Found::Full(Full { map: self, slot });
         }
         Found::Free(self, hash)
     }
@@ -58,8 +55,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     where
         K: Borrow<Q>,
     {
-        let (table, index) = self.header().seek::<K, V, Q>(key)?;
-        Some(Full { map: self, slot: table.slot(index) }.into_mut())
+        let slot = self.header().seek::<K, V, Q>(key)?;
+        Some(Full { map: self, slot }.into_mut())
     }
 }
 
@@ -76,15 +73,14 @@ impl<'a, K: Key, V: Relocatable> Full<'a, K, V> {
 
     /// The same once more, for as long as this one is borrowed.
     pub(crate) fn again(&mut self) -> Full<'_, K, V> {
-        let MapMut { header, log, cx, schema, .. } = self.map;
-        Full { map: MapMut { header, log, cx, schema, _entries: PhantomData }, slot: self.slot }
+        Full { map: self.map.again(), slot: self.slot }
     }
 
     /// Mutable access to the value.
     #[inline(always)]
     pub(crate) fn into_mut(self) -> &'a mut V::Access {
         // SAFETY: a full slot, exclusively ours for `'a` by the place that the map was made of.
-        unsafe { V::access(&raw mut (*self.slot).value, self.map.cx) }
+        unsafe { V::access(&raw mut (*self.slot).value, self.map.cx()) }
     }
 }
 

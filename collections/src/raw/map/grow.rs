@@ -6,12 +6,12 @@ impl<K: Key, V: Relocatable> MapMut<'_, K, V> {
     /// Room for `more` entries.
     #[inline(always)]
     pub(crate) fn reserve(&self, more: usize) -> Result<()> {
-        if self.header().counts().growth_left as usize >= more { Ok(()) } else { self.grow(more) }
+        if self.header().counts().growth_left as usize >= more { Ok(()) } else { self.again().grow(more) }
     }
 
     #[cold]
     #[inline(never)]
-    fn grow(&self, more: usize) -> Result<()> {
+    fn grow(self, more: usize) -> Result<()> {
         let len = self.header().len();
         let least = len.checked_add(more).ok_or_else(|| too_large::<K, V>(more))?;
         let room = self.header().table::<K, V>().map_or(0, |t| table::room(t.buckets()));
@@ -61,11 +61,12 @@ impl<K: Key, V: Relocatable> MapMut<'_, K, V> {
         items
     }
 
-    pub(crate) fn shrink(&self) -> Result<()> {
+    /// `schema` is that of the map or set.
+    pub(crate) fn shrink(&self, schema: &'static Schema) -> Result<()> {
         let Some(table) = self.header().table::<K, V>() else { return Ok(()) };
         let len = self.header().len();
         if len == 0 {
-            self.clear();
+            self.clear(schema);
         } else if table::buckets_for(len).is_some_and(|b| b < table.buckets()) {
             self.rebuild(len)?;
         }

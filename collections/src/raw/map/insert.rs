@@ -4,7 +4,7 @@ use super::*;
 
 impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     #[inline(always)]
-    pub(crate) fn insert<A, B>(&self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
+    pub(crate) fn insert<A, B>(self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
     where
         K: Emplace<A>,
         V: Emplace<B>,
@@ -14,7 +14,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
     /// [`insert`](Self::insert) of plain data, on an idle log.
     #[inline(always)]
-    fn insert_simple<A, B>(&self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
+    fn insert_simple<A, B>(self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
     where
         K: Emplace<A>,
         V: Emplace<B>,
@@ -24,28 +24,28 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         let mut private = MaybeUninit::<K>::uninit();
         // SAFETY: room for a key; plain data owns nothing that would have to be undone.
         let key = unsafe {
-            K::emplace(key, private.as_mut_ptr(), self.cx)?;
+            K::emplace(key, private.as_mut_ptr(), self.cx())?;
             private.assume_init_ref()
         };
         let hash = key.hash(self.seed());
         match table.find_or_free(hash, |k| k.same(key)) {
-            Slotted::Full(index) if mem::is_one_store::<V>() => {
+            Slotted::Full(slot) if mem::is_one_store::<V>() => {
                 let mut private = MaybeUninit::<V>::uninit();
                 // SAFETY: room for a value, which owns nothing; then two values of plain data, the old one in a full slot.
                 unsafe {
                     let new = private.as_mut_ptr();
-                    V::emplace(value, new, self.cx)?;
+                    V::emplace(value, new, self.cx())?;
                     // Dead before this: the old value. After: the new one.
-                    mem::swap_by_one_store(&raw mut (*table.slot(index)).value, new);
-                    Ok(Some(V::taken(new, self.cx)))
+                    mem::swap_by_one_store(&raw mut (*slot).value, new);
+                    Ok(Some(V::taken(new, self.cx())))
                 }
             }
-            Slotted::Full(index) => self.overwrite(self.log.begin(), table, index, value).map(Some),
+            Slotted::Full(slot) => self.overwrite(self.log.begin(), table, slot, value).map(Some),
             Slotted::Free(index) => {
                 let slot = table.slot(index);
                 // SAFETY: a free slot, exclusively ours; an idle log speaks of nothing that may have been there.
                 unsafe {
-                    V::emplace(value, &raw mut (*slot).value, self.cx)?;
+                    V::emplace(value, &raw mut (*slot).value, self.cx())?;
                     std::ptr::copy_nonoverlapping(key, &raw mut (*slot).key, 1);
                 }
                 self.mark_alone(
@@ -60,7 +60,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     }
 
     #[inline(never)]
-    fn insert_any<A, B>(&self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
+    fn insert_any<A, B>(self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
     where
         K: Emplace<A>,
         V: Emplace<B>,
@@ -75,15 +75,15 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             false => self.spare_key(table)?,
         };
         // SAFETY: room for a key; an operation is open, and undone on `Err`.
-        unsafe { K::emplace(key, at, self.cx)? };
+        unsafe { K::emplace(key, at, self.cx())? };
         // SAFETY: emplaced just above.
         let built = unsafe { &*at };
         let hash = built.hash(self.seed());
         match table.find_or_free(hash, |k| k.same(built)) {
-            Slotted::Full(index) => {
+            Slotted::Full(slot) => {
                 // SAFETY: the key that was built is not linked in, and not used again.
-                unsafe { K::discard(at, self.cx) };
-                self.overwrite(op, table, index, value).map(Some)
+                unsafe { K::discard(at, self.cx()) };
+                self.overwrite(op, table, slot, value).map(Some)
             }
             Slotted::Free(index) => {
                 self.fill(table, index, hash, value, |slot| {
@@ -107,7 +107,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     {
         self.reserve(1)?;
         let op = self.log.begin();
-        let (cx, table) = (self.cx, self.table());
+        let (cx, table) = (self.cx(), self.table());
         let index = self.free_slot(table, hash);
         // SAFETY: `slot` has room for a key; an operation is open, and undone on `Err`.
         let slot = self.fill(table, index, hash, value, |slot| unsafe { key.build(slot, cx) })?;
@@ -135,7 +135,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         unsafe {
             mem::save_spare(self.log, slot.cast(), size_of::<Slot<K, V>>());
             key(&raw mut (*slot).key)?;
-            V::emplace(value, &raw mut (*slot).value, self.cx)?;
+            V::emplace(value, &raw mut (*slot).value, self.cx())?;
         }
         mem::reserve_log(self.log, 0)?;
         self.mark(table, index, table::fingerprint(hash), self.counts_with(table.control(index)));
@@ -151,7 +151,13 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
     /// Puts another value in place of one, which the caller gets.
     #[inline]
-    fn overwrite<B>(&self, op: Op<'_>, table: Table<K, V>, index: usize, value: B) -> Result<V::Taken<'a>>
+    fn overwrite<B>(
+        &self,
+        op: Op<'_>,
+        table: Table<K, V>,
+        slot: *mut Slot<K, V>,
+        value: B,
+    ) -> Result<V::Taken<'a>>
     where
         V: Emplace<B>,
     {
@@ -159,7 +165,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             self.release_locks();
         }
         // SAFETY: a full slot.
-        let old = unsafe { &raw mut (*table.slot(index)).value };
+        let old = unsafe { &raw mut (*slot).value };
         let mut private = MaybeUninit::<V>::uninit();
         let new = match is_plain::<V>() {
             true => private.as_mut_ptr(),
@@ -168,7 +174,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         // SAFETY: room for a value; an operation is open, and undone on `Err`. The old value is saved before it is exchanged for the new
         // one, or exchanged by one store.
         unsafe {
-            V::emplace(value, new, self.cx)?;
+            V::emplace(value, new, self.cx())?;
             if !self.log.is_open() && mem::is_one_store::<V>() {
                 // Dead before the store: the old value. After: the new one.
                 mem::swap_by_one_store(old, new);
@@ -179,7 +185,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             }
         }
         // SAFETY: the old value is no longer in the table's full slots; a free slot's bytes stay while the map is borrowed for `'a`.
-        Ok(unsafe { mem::hand_out(op, new, self.cx) })
+        Ok(unsafe { mem::hand_out(op, new, self.cx()) })
     }
 
     fn spare_key(&self, table: Table<K, V>) -> Result<*mut K> {
@@ -216,6 +222,6 @@ impl<'a, K: Key, V: Relocatable> Full<'a, K, V> {
         // A free slot to build in: there is one even when no growth is left.
         let op = self.map.log.begin();
         let table = self.map.table();
-        self.map.overwrite(op, table, table.index_of(self.slot), value)
+        self.map.overwrite(op, table, self.slot, value)
     }
 }

@@ -5,8 +5,8 @@ use crate::raw::group::{Bits, Group};
 
 /// The full slots of a table. Finds the table once.
 pub(crate) struct Slots<K, V> {
-    /// Behind the first slot of the group that `bits` speaks of; the others are before that one.
-    end_of_slots: *mut Slot<K, V>,
+    /// The first slot of the group that `bits` speaks of.
+    group: *mut Slot<K, V>,
     bits: Bits,
     /// Control bytes of the next group, and where they end.
     next: *const u8,
@@ -19,17 +19,13 @@ impl<K, V> Slots<K, V> {
     pub(crate) fn of(table: Option<Table<K, V>>, left: usize) -> Slots<K, V> {
         let nowhere = std::ptr::null();
         match table.filter(|_| left > 0) {
-            None => Slots {
-                end_of_slots: std::ptr::null_mut(),
-                bits: Bits(0),
-                next: nowhere,
-                end: nowhere,
-                left: 0,
-            },
+            None => {
+                Slots { group: std::ptr::null_mut(), bits: Bits(0), next: nowhere, end: nowhere, left: 0 }
+            }
             Some(table) => {
                 let all = table.controls();
                 Slots {
-                    end_of_slots: table.slots_end(),
+                    group: table.slot(0),
                     bits: table.full(0),
                     next: all.start.wrapping_add(WIDTH),
                     end: all.end,
@@ -52,7 +48,7 @@ impl<K, V> Slots<K, V> {
         // SAFETY: a group that begins at a multiple of 16 below the number of slots is a group of the table, which has 16 slots or more.
         self.bits = unsafe { Group::load(self.next) }.full();
         self.next = self.next.wrapping_add(WIDTH);
-        self.end_of_slots = self.end_of_slots.wrapping_sub(WIDTH);
+        self.group = self.group.wrapping_add(WIDTH);
         true
     }
 }
@@ -74,7 +70,7 @@ impl<K, V> Iterator for Slots<K, V> {
         loop {
             if let Some(bit) = self.bits.next() {
                 self.left -= 1;
-                return Some(self.end_of_slots.wrapping_sub(bit + 1));
+                return Some(self.group.wrapping_add(bit));
             }
             if !self.advance() {
                 self.left = 0;
@@ -89,7 +85,7 @@ impl<K, V> Iterator for Slots<K, V> {
         loop {
             for bit in self.bits.by_ref() {
                 self.left = self.left.wrapping_sub(1);
-                folded = f(folded, self.end_of_slots.wrapping_sub(bit + 1));
+                folded = f(folded, self.group.wrapping_add(bit));
             }
             if self.left == 0 || !self.advance() {
                 return folded;
@@ -159,7 +155,7 @@ pub(crate) struct IterMut<'a, K, V> {
 
 impl<'a, K: Key, V: Relocatable> IterMut<'a, K, V> {
     pub(crate) fn of(map: MapMut<'a, K, V>) -> IterMut<'a, K, V> {
-        IterMut { slots: map.header().slots(), cx: map.cx, _map: PhantomData }
+        IterMut { slots: map.header().slots(), cx: map.cx(), _map: PhantomData }
     }
 
     pub(crate) fn left(&self) -> usize {

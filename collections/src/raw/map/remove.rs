@@ -4,35 +4,36 @@ use super::*;
 
 impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     #[inline(always)]
-    pub(crate) fn remove<Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<V::Taken<'a>>
+    pub(crate) fn remove<Q: ShHash + Eq + ?Sized>(self, key: &Q) -> Option<V::Taken<'a>>
     where
         K: Borrow<Q>,
     {
-        let (table, index) = self.header().seek::<K, V, Q>(key)?;
-        Some(self.remove_at(table, index))
+        let slot = self.header().seek::<K, V, Q>(key)?;
+        Some(self.remove_at(slot))
     }
 
     #[inline(always)]
-    fn remove_at(&self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
+    fn remove_at(self, slot: *mut Slot<K, V>) -> V::Taken<'a> {
+        let table = self.table();
         if self.is_simple() {
+            let index = table.index_of(slot);
             let (byte, counts) = self.counts_without(table, index);
             self.mark_alone(table, index, byte, counts);
             // SAFETY: the slot's entry was unlinked just above, and is plain data.
-            return unsafe { V::taken(&raw const (*table.slot(index)).value, self.cx) };
+            return unsafe { V::taken(&raw const (*slot).value, self.cx()) };
         }
-        self.remove_any(table, index)
+        self.remove_any(table, slot)
     }
 
     #[inline(never)]
-    fn remove_any(&self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
+    fn remove_any(self, table: Table<K, V>, slot: *mut Slot<K, V>) -> V::Taken<'a> {
         self.release_locks();
         let op = self.log.begin();
-        self.vacate(table, index);
+        self.vacate(table, table.index_of(slot));
         // SAFETY: the slot's entry was unlinked just above; its bytes stay while the map is borrowed for `'a`.
         unsafe {
-            let slot = table.slot(index);
-            K::discard(&raw const (*slot).key, self.cx);
-            mem::hand_out(op, &raw const (*slot).value, self.cx)
+            K::discard(&raw const (*slot).key, self.cx());
+            mem::hand_out(op, &raw const (*slot).value, self.cx())
         }
     }
 
@@ -57,7 +58,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         let Some(table) = self.header().table::<K, V>() else { return };
         for slot in self.header().slots::<K, V>() {
             // SAFETY: a full slot, exclusively ours; the reference handed to `keep` is over when it returns.
-            let (key, value) = unsafe { (&(*slot).key, V::access(&raw mut (*slot).value, self.cx)) };
+            let (key, value) = unsafe { (&(*slot).key, V::access(&raw mut (*slot).value, self.cx())) };
             if keep(key, value) {
                 continue;
             }
@@ -66,8 +67,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             self.vacate(table, table.index_of(slot));
             // SAFETY: unlinked just above; not used again.
             unsafe {
-                K::discard(&raw const (*slot).key, self.cx);
-                V::discard(&raw const (*slot).value, self.cx);
+                K::discard(&raw const (*slot).key, self.cx());
+                V::discard(&raw const (*slot).value, self.cx());
             }
             // Dead before this: the entry is in. After: it is gone, and freed by us or by who buries us.
             op.commit();
@@ -75,13 +76,14 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     }
 
     /// Removes all entries, and gives the table back: a handful of records, however many there are.
-    pub(crate) fn clear(&self) {
+    /// `schema` is that of the map or set.
+    pub(crate) fn clear(&self, schema: &'static Schema) {
         if self.header().control == 0 {
             return;
         }
         let op = self.log.begin();
         // SAFETY: the header's words are cleared just below, in the same operation.
-        unsafe { discard::<K, V>(self.header(), self.log, self.schema) };
+        unsafe { discard::<K, V>(self.header(), self.log, schema) };
         for word in [Word::Control, Word::Mask, Word::Counts] {
             self.change(word, 0);
         }
@@ -92,8 +94,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
 impl<'a, K: Key, V: Relocatable> Full<'a, K, V> {
     pub(crate) fn remove(self) -> V::Taken<'a> {
-        let table = self.map.table();
-        self.map.remove_at(table, table.index_of(self.slot))
+        self.map.remove_at(self.slot)
     }
 }
 
