@@ -61,7 +61,7 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
         };
         // SAFETY: the key was built just above.
         let built = unsafe { &(*spare).key };
-        if let Some(slot) = table.find(hash, |k| k == built) {
+        if let Some(slot) = table.find(hash, built) {
             // SAFETY: key and old value are linked in nowhere any more; the slot is free for the new value.
             return unsafe {
                 K::discard(&raw const (*spare).key, self.cx);

@@ -12,7 +12,8 @@
 
 use super::group::{Bits, DELETED, EMPTY, Group, WIDTH};
 use super::ptr::{self, Reach};
-use crate::hash::Seed;
+use crate::hash::{Seed, ShHash};
+use std::borrow::Borrow;
 use std::hint::cold_path;
 use std::marker::PhantomData;
 
@@ -264,18 +265,17 @@ impl<K, V> Table<K, V> {
         if self.mask >= WIDTH - 1 { bits } else { Bits(bits.0 & ((1 << self.buckets()) - 1)) }
     }
 
-    /// Whether the table is larger than the second cache of most processors.
-    #[inline(always)]
-    fn is_large(self) -> bool {
-        const LARGE: usize = 4 << 20;
-        self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) }
-    }
-
-    /// Asks for the slots where the look-up of this hash begins, before the control bytes have said which of them it is. Most entries
-    /// stand in the first few, so that the two waits for memory become one.
+    /// In a table that is larger than the second cache of most processors: asks for the slots where the look-up of this hash begins, before the
+    /// control bytes have said which of them it is. Most entries stand in the first few, so that the two waits for memory become one.
     #[inline(always)]
     fn prefetch_first_slots(self, hash: u64) -> u64 {
-        prefetch(self.slot(hash as usize).cast(), hash)
+        const LARGE: usize = 4 << 20;
+        if self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) } {
+            // Out of the way of small tables, where an instruction is worth more than a wait here.
+            cold_path();
+            return prefetch(self.slot(hash as usize).cast(), hash);
+        }
+        hash
     }
 
     /// Where the look-up of a hash begins.
@@ -284,20 +284,21 @@ impl<K, V> Table<K, V> {
         Probe { at: hash as usize & self.mask, stride: 0, mask: self.mask }
     }
 
-    /// The slot of the group at `at` whose key is meant by `is`, among those with this hash.
+    /// The slot of this key in the group at `at`.
+    ///
+    /// By key and not by closure: what a closure calls is not always inlined, and a call of what may panic keeps the compiler from lifting
+    /// anything out of a loop of look-ups.
     #[inline(always)]
-    fn find_in(
-        self,
-        group: Group,
-        at: usize,
-        hash: u64,
-        is: &mut impl FnMut(&K) -> bool,
-    ) -> Option<*mut Slot<K, V>> {
+    fn find_in<Q>(self, group: Group, at: usize, hash: u64, key: &Q) -> Option<*mut Slot<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: ShHash + Eq + ?Sized,
+    {
         let mut equal = group.equal(fingerprint(hash));
         while let Some(bit) = equal.first() {
             let slot = self.slot(at + bit);
             // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
-            if is(unsafe { &(*slot).key }) {
+            if unsafe { &(*slot).key }.borrow().same(key) {
                 return Some(slot);
             }
             cold_path(); // another key with the same fingerprint
@@ -306,41 +307,38 @@ impl<K, V> Table<K, V> {
         None
     }
 
-    /// The slot whose key is meant by `is`, among those with this hash.
+    /// The slot of this key, whose hash is given.
     #[inline(always)]
-    pub(crate) fn find(self, hash: u64, is: impl FnMut(&K) -> bool) -> Option<*mut Slot<K, V>> {
-        if self.is_large() {
-            // Out of the way of small tables, where an instruction is worth more than a wait here.
-            cold_path();
-            return self.find_from(self.prefetch_first_slots(hash), is);
-        }
-        self.find_from(hash, is)
-    }
-
-    /// Nearly all look-ups end in the first group.
-    #[inline(always)]
-    fn find_from(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Option<*mut Slot<K, V>> {
-        let probe = self.probe(hash);
-        let group = self.group(probe.at);
-        if let Some(slot) = self.find_in(group, probe.at, hash, &mut is) {
+    pub(crate) fn find<Q>(self, hash: u64, key: &Q) -> Option<*mut Slot<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: ShHash + Eq + ?Sized,
+    {
+        let hash = self.prefetch_first_slots(hash);
+        let at = self.probe(hash).at;
+        let group = self.group(at);
+        if let Some(slot) = self.find_in(group, at, hash, key) {
             return Some(slot);
         }
         if group.empty().any() {
             return None;
         }
-        self.find_behind(hash, is)
+        cold_path(); // nearly all look-ups end in the first group
+        self.find_behind(hash, key)
     }
 
-    /// The same from the next group on. Not inlined, but compiled with who calls it: so the compiler sees that it writes nothing, and lifts what it
-    /// can out of a loop of look-ups.
-    #[cold]
-    #[inline]
-    fn find_behind(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Option<*mut Slot<K, V>> {
+    /// The same from the second group on.
+    #[inline(always)]
+    fn find_behind<Q>(self, hash: u64, key: &Q) -> Option<*mut Slot<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: ShHash + Eq + ?Sized,
+    {
         let mut probe = self.probe(hash);
         loop {
             probe.step()?;
             let group = self.group(probe.at);
-            if let Some(slot) = self.find_in(group, probe.at, hash, &mut is) {
+            if let Some(slot) = self.find_in(group, probe.at, hash, key) {
                 return Some(slot);
             }
             if group.empty().any() {
@@ -363,37 +361,35 @@ impl<K, V> Table<K, V> {
         first.map_or(hash, |bit| prefetch(self.slot(at + bit).cast(), hash))
     }
 
-    /// The slot whose key is meant by `is`, or else the first one without an entry on the way of this hash: one probe for both.
+    /// The slot of this key, or else the first one without an entry on the way of its hash.
     #[inline(always)]
-    pub(crate) fn find_or_free(self, hash: u64, is: impl FnMut(&K) -> bool) -> Slotted<K, V> {
-        if self.is_large() {
-            cold_path();
-            return self.find_or_free_from(self.prefetch_first_slots(hash), is);
-        }
-        self.find_or_free_from(hash, is)
-    }
-
-    #[inline(always)]
-    fn find_or_free_from(self, hash: u64, mut is: impl FnMut(&K) -> bool) -> Slotted<K, V> {
-        let probe = self.probe(hash);
-        let group = self.group(probe.at);
-        if let Some(slot) = self.find_in(group, probe.at, hash, &mut is) {
+    pub(crate) fn find_or_free<Q>(self, hash: u64, key: &Q) -> Slotted<K, V>
+    where
+        K: Borrow<Q>,
+        Q: ShHash + Eq + ?Sized,
+    {
+        let hash = self.prefetch_first_slots(hash);
+        let at = self.probe(hash).at;
+        let group = self.group(at);
+        if let Some(slot) = self.find_in(group, at, hash, key) {
             return Slotted::Full(slot);
         }
         match group.free().first() {
-            Some(bit) if group.empty().any() => Slotted::Free((probe.at + bit) & self.mask),
-            _ => self.find_or_free_behind(hash, is),
+            Some(bit) if group.empty().any() => Slotted::Free((at + bit) & self.mask),
+            _ => self.find_or_free_behind(hash, key),
         }
     }
 
     /// The same where the first group is not the last.
     #[cold]
-    #[inline]
-    fn find_or_free_behind(self, hash: u64, is: impl FnMut(&K) -> bool) -> Slotted<K, V> {
-        match self.find_behind(hash, is) {
-            Some(slot) => Slotted::Full(slot),
-            None => Slotted::Free(self.find_free(hash).unwrap_or_else(|| ptr::damaged("a table is full"))),
-        }
+    #[inline(never)]
+    fn find_or_free_behind<Q>(self, hash: u64, key: &Q) -> Slotted<K, V>
+    where
+        K: Borrow<Q>,
+        Q: ShHash + Eq + ?Sized,
+    {
+        let free = || self.find_free(hash).unwrap_or_else(|| ptr::damaged("a table is full"));
+        self.find(hash, key).map_or_else(|| Slotted::Free(free()), Slotted::Full)
     }
 
     /// The first slot without an entry on the way of this hash.

@@ -61,7 +61,7 @@ impl<'a, 'q, K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized, I: Iterator<Item = &'q Q>
         // SAFETY: between `next` and `filled` (invariant).
         let (key, hash) = unsafe { self.pulled[self.next].assume_init() };
         self.next += 1;
-        Some(table.find(hash, |k| k.borrow().same(key)).map(|slot| {
+        Some(table.find(hash, key).map(|slot| {
             // SAFETY: `find` returns full slots of a table that nobody changes during `'a`.
             let slot = unsafe { &*slot };
             (&slot.key, &slot.value)

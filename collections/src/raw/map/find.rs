@@ -10,7 +10,7 @@ impl Header {
     pub(super) fn seek<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<*mut Slot<K, V>> {
         let (table, seed) = self.table_and_seed::<K, V>()?;
         let hash = key.hash(seed);
-        table.find(hash, |k| k.borrow().same(key))
+        table.find(hash, key)
     }
 
     /// The entry of a key.
@@ -43,7 +43,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     {
         let hash = key.hash(self.seed());
         if let Some(table) = self.header().table::<K, V>()
-            && let Some(slot) = table.find(hash, |k| k.borrow().same(key))
+            && let Some(slot) = table.find(hash, key)
         {
             return Found::Full(Full { map: self, slot });
         }
