@@ -23,7 +23,11 @@
 //! It is keyed with the pool's seed: `seed[0]` is rapidhash's seed, `seed[1]` is exclusive-ored to each of its secrets,
 //! so that nobody who does not know it can choose keys that collide. The header of a pool holds [`probe`]'s answer, so that a build that hashes otherwise refuses the pool.
 
+use crate::raw::ptr::Reach;
+use crate::string::ShString;
 use rapidhash::v3::{DEFAULT_RAPID_SECRETS, RapidSecrets, rapidhash_v3_inline};
+use std::any::Any;
+use std::borrow::Borrow;
 use std::num::*;
 
 /// The seed of a pool's hashes.
@@ -52,6 +56,16 @@ pub trait ShHash {
         self == other
     }
 
+    /// The same for a key in a pool that can be reached so.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn is_key<K: Borrow<Self> + 'static>(&self, key: &K, _reach: Reach) -> bool
+    where
+        Self: Eq,
+    {
+        self.same(key.borrow())
+    }
+
     /// The hash of a slice, for types whose slices are hashed as bytes.
     #[doc(hidden)]
     fn hash_slice(slice: &[Self], seed: Seed) -> u64
@@ -77,7 +91,7 @@ pub fn hash_bytes(bytes: &[u8], seed: Seed) -> u64 {
 fn hash_middle(bytes: &[u8], seed: Seed) -> u64 {
     let secret = |i: usize| DEFAULT_RAPID_SECRETS.secrets[i] ^ seed[1];
     let len = bytes.len();
-    let word = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let word = |at: usize| word(bytes, at);
     let mut state = mix(word(0) ^ secret(2), word(8) ^ seed[0]);
     if len > 32 {
         state = mix(word(16) ^ secret(2), word(24) ^ state);
@@ -109,26 +123,32 @@ fn hash_long(bytes: &[u8], seed: Seed) -> u64 {
     rapidhash_v3_inline::<true, false, false>(bytes, &secrets(seed))
 }
 
-/// Whether two texts of bytes are equal. Those of up to 32 bytes are compared by a few overlapping loads, without a call.
+/// Whether two texts of bytes are equal. Those of 4 to 32 bytes are compared by a few overlapping loads, without a call.
 #[inline(always)]
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
+    let len = a.len();
+    if len != b.len() {
         return false;
     }
-    match a.len() {
-        4..8 => ends(a, b, u32::from_ne_bytes),
-        8..=16 => ends(a, b, u64::from_ne_bytes),
-        17..=32 => ends(a, b, u128::from_ne_bytes),
+    let differ = |at: usize| word(a, at) ^ word(b, at);
+    match len {
+        8..=16 => differ(0) | differ(len - 8) == 0,
+        17..=32 => differ(0) | differ(8) | differ(len - 16) | differ(len - 8) == 0,
+        4..8 => half(a, 0) == half(b, 0) && half(a, len - 4) == half(b, len - 4),
         _ => a == b,
     }
 }
 
-/// Whether the first and the last `N` bytes are equal, read as numbers; they may overlap.
+/// Eight bytes as a number; 0 if there are fewer.
 #[inline(always)]
-fn ends<const N: usize, T: Eq>(a: &[u8], b: &[u8], number: impl Fn([u8; N]) -> T) -> bool {
-    let (Some(first), Some(last)) = (a.first_chunk(), a.last_chunk()) else { return a == b };
-    let (Some(other_first), Some(other_last)) = (b.first_chunk(), b.last_chunk()) else { return false };
-    number(*first) == number(*other_first) && number(*last) == number(*other_last)
+fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
+}
+
+/// Four bytes as a number.
+#[inline(always)]
+fn half(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
 }
 
 #[inline(always)]
@@ -236,7 +256,7 @@ by_value! {
     std::time::Duration, |x| &(x.as_secs(), x.subsec_nanos());
 }
 
-impl ShHash for crate::string::ShString {
+impl ShHash for ShString {
     #[inline(always)]
     fn hash(&self, seed: Seed) -> u64 {
         self.as_str().hash(seed)
@@ -252,6 +272,17 @@ impl ShHash for str {
     #[inline(always)]
     fn hash(&self, seed: Seed) -> u64 {
         hash_bytes(self.as_bytes(), seed)
+    }
+
+    #[inline(always)]
+    fn is_key<K: Borrow<str> + 'static>(&self, key: &K, reach: Reach) -> bool {
+        // Known when it is compiled: a string's block is found without asking where the string lies.
+        match (key as &dyn Any).downcast_ref::<ShString>() {
+            Some(key) => {
+                key.header.bytes_if(self.len(), reach).is_some_and(|bytes| same_bytes(bytes, self.as_bytes()))
+            }
+            None => self.same(key.borrow()),
+        }
     }
 
     #[inline(always)]

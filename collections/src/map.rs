@@ -68,7 +68,9 @@ impl<K, V> ShMap<K, V> {
     pub fn values(&self) -> impl ExactSizeIterator<Item = &V> + Clone {
         self.iter().map(|(_, value)| value)
     }
+}
 
+impl<K: 'static, V> ShMap<K, V> {
     /// The value of a key. O(1).
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
@@ -319,7 +321,7 @@ impl<'a, K: Key, V: Relocatable> IntoIterator for &'a mut Place<ShMap<K, V>> {
     }
 }
 
-impl<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized> Index<&Q> for ShMap<K, V> {
+impl<K: Borrow<Q> + 'static, V, Q: ShHash + Eq + ?Sized> Index<&Q> for ShMap<K, V> {
     type Output = V;
     /// Panics if the key is missing.
     fn index(&self, key: &Q) -> &V {
@@ -364,7 +366,7 @@ impl<K: Key, V: Eq> Eq for ShMap<K, V> {}
 /// Keys of the other map are looked up in this one by a form that both have.
 impl<K, V, Q, W, S> PartialEq<std::collections::HashMap<Q, W, S>> for ShMap<K, V>
 where
-    K: Borrow<Q>,
+    K: Borrow<Q> + 'static,
     Q: ShHash + Eq,
     V: PartialEq<W>,
 {

@@ -48,7 +48,9 @@ impl<K> ShSet<K> {
     pub fn iter(&self) -> Iter<'_, K> {
         Iter(self.map.iter())
     }
+}
 
+impl<K: 'static> ShSet<K> {
     /// Whether the item is there. O(1).
     #[inline]
     pub fn contains<Q>(&self, item: &Q) -> bool
@@ -248,7 +250,7 @@ impl<K: Key> Eq for ShSet<K> {}
 
 impl<K, Q, S> PartialEq<std::collections::HashSet<Q, S>> for ShSet<K>
 where
-    K: Borrow<Q>,
+    K: Borrow<Q> + 'static,
     Q: ShHash + Eq,
 {
     fn eq(&self, other: &std::collections::HashSet<Q, S>) -> bool {

@@ -105,8 +105,13 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     }
 
     #[inline(always)]
+    fn reach(&self) -> Reach {
+        Reach::at(self.header.addr())
+    }
+
+    #[inline(always)]
     fn seed(&self) -> Seed {
-        Reach::at(self.header.addr()).seed()
+        self.reach().seed()
     }
 
     #[inline(always)]

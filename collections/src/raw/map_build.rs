@@ -3,7 +3,7 @@
 use super::group::EMPTY;
 use super::map::Slots;
 use super::mem;
-use super::ptr;
+use super::ptr::{self, Reach};
 use super::table::{self, Counts, Header, Slot, Table};
 use crate::cx::Cx;
 use crate::hash::ShHash;
@@ -61,7 +61,7 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
         };
         // SAFETY: the key was built just above.
         let built = unsafe { &(*spare).key };
-        if let Some(slot) = table.find(hash, built) {
+        if let Some(slot) = table.find(hash, built, Reach::at(spare.addr())) {
             // SAFETY: key and old value are linked in nowhere any more; the slot is free for the new value.
             return unsafe {
                 K::discard(&raw const (*spare).key, self.cx);

@@ -13,7 +13,7 @@ use aquifer_pool::layout::Header;
 
 /// What this process can reach of a pool: its first `limit` bytes, from `base` on.
 #[derive(Clone, Copy)]
-pub(crate) struct Reach {
+pub struct Reach {
     limit: u64,
     base: *mut u8,
 }

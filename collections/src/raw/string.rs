@@ -10,7 +10,7 @@
 //! 24 zero bytes are the empty string.
 
 use super::mem;
-use super::ptr;
+use super::ptr::{self, Reach};
 use crate::place::Place;
 use crate::string::ShString;
 use aquifer_pool::Result;
@@ -82,6 +82,21 @@ impl Header {
         };
         // SAFETY: within the header, or in bounds by `resolve`; UTF-8 (invariant); nobody changes it while the header is borrowed.
         unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(at, len)) }
+    }
+
+    /// The bytes of the text, if there are as many as `len`: of a string in a pool that can be reached so.
+    #[inline(always)]
+    pub(crate) fn bytes_if(&self, len: usize, reach: Reach) -> Option<&[u8]> {
+        let (at, len) = match self.text() {
+            Text::Inline(inline) if inline == len => (std::ptr::from_ref(self).cast(), inline),
+            Text::Block { offset, len: in_block, .. } if in_block == len && len > 0 => {
+                (reach.resolve(offset, len as u64).cast_const(), len)
+            }
+            Text::Block { len: 0, .. } if len == 0 => (std::ptr::dangling(), 0),
+            _ => return None,
+        };
+        // SAFETY: as in `as_str`: within the header, or in bounds by `resolve`.
+        Some(unsafe { std::slice::from_raw_parts(at, len) })
     }
 
     /// Bytes of text that fit without another block.

@@ -289,16 +289,16 @@ impl<K, V> Table<K, V> {
     /// By key and not by closure: what a closure calls is not always inlined, and a call of what may panic keeps the compiler from lifting
     /// anything out of a loop of look-ups.
     #[inline(always)]
-    fn find_in<Q>(self, group: Group, at: usize, hash: u64, key: &Q) -> Option<*mut Slot<K, V>>
+    fn find_in<Q>(self, group: Group, at: usize, hash: u64, key: &Q, reach: Reach) -> Option<*mut Slot<K, V>>
     where
-        K: Borrow<Q>,
+        K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
         let mut equal = group.equal(fingerprint(hash));
         while let Some(bit) = equal.first() {
             let slot = self.slot(at + bit);
             // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
-            if unsafe { &(*slot).key }.borrow().same(key) {
+            if key.is_key(unsafe { &(*slot).key }, reach) {
                 return Some(slot);
             }
             cold_path(); // another key with the same fingerprint
@@ -309,36 +309,36 @@ impl<K, V> Table<K, V> {
 
     /// The slot of this key, whose hash is given.
     #[inline(always)]
-    pub(crate) fn find<Q>(self, hash: u64, key: &Q) -> Option<*mut Slot<K, V>>
+    pub(crate) fn find<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<*mut Slot<K, V>>
     where
-        K: Borrow<Q>,
+        K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
         let hash = self.prefetch_first_slots(hash);
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(slot) = self.find_in(group, at, hash, key) {
+        if let Some(slot) = self.find_in(group, at, hash, key, reach) {
             return Some(slot);
         }
         if group.empty().any() {
             return None;
         }
         cold_path(); // nearly all look-ups end in the first group
-        self.find_behind(hash, key)
+        self.find_behind(hash, key, reach)
     }
 
     /// The same from the second group on.
     #[inline(always)]
-    fn find_behind<Q>(self, hash: u64, key: &Q) -> Option<*mut Slot<K, V>>
+    fn find_behind<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<*mut Slot<K, V>>
     where
-        K: Borrow<Q>,
+        K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
         let mut probe = self.probe(hash);
         loop {
             probe.step()?;
             let group = self.group(probe.at);
-            if let Some(slot) = self.find_in(group, probe.at, hash, key) {
+            if let Some(slot) = self.find_in(group, probe.at, hash, key, reach) {
                 return Some(slot);
             }
             if group.empty().any() {
@@ -363,33 +363,33 @@ impl<K, V> Table<K, V> {
 
     /// The slot of this key, or else the first one without an entry on the way of its hash.
     #[inline(always)]
-    pub(crate) fn find_or_free<Q>(self, hash: u64, key: &Q) -> Slotted<K, V>
+    pub(crate) fn find_or_free<Q>(self, hash: u64, key: &Q, reach: Reach) -> Slotted<K, V>
     where
-        K: Borrow<Q>,
+        K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
         let hash = self.prefetch_first_slots(hash);
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(slot) = self.find_in(group, at, hash, key) {
+        if let Some(slot) = self.find_in(group, at, hash, key, reach) {
             return Slotted::Full(slot);
         }
         match group.free().first() {
             Some(bit) if group.empty().any() => Slotted::Free((at + bit) & self.mask),
-            _ => self.find_or_free_behind(hash, key),
+            _ => self.find_or_free_behind(hash, key, reach),
         }
     }
 
     /// The same where the first group is not the last.
     #[cold]
     #[inline(never)]
-    fn find_or_free_behind<Q>(self, hash: u64, key: &Q) -> Slotted<K, V>
+    fn find_or_free_behind<Q>(self, hash: u64, key: &Q, reach: Reach) -> Slotted<K, V>
     where
-        K: Borrow<Q>,
+        K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
         let free = || self.find_free(hash).unwrap_or_else(|| ptr::damaged("a table is full"));
-        self.find(hash, key).map_or_else(|| Slotted::Free(free()), Slotted::Full)
+        self.find(hash, key, reach).map_or_else(|| Slotted::Free(free()), Slotted::Full)
     }
 
     /// The first slot without an entry on the way of this hash.

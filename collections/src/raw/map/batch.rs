@@ -9,6 +9,7 @@ const AHEAD: usize = 32;
 /// The answers to many look-ups, in order.
 pub(crate) struct Batch<'a, 'q, K, V, Q: ?Sized, I> {
     table: Option<(Table<K, V>, Seed)>,
+    reach: Reach,
     keys: I,
     /// Keys that were pulled, with their hashes.
     /// Invariant: those from `next` to `filled` are there.
@@ -18,11 +19,21 @@ pub(crate) struct Batch<'a, 'q, K, V, Q: ?Sized, I> {
     _map: PhantomData<&'a Slot<K, V>>,
 }
 
-impl<'a, 'q, K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized, I: Iterator<Item = &'q Q>> Batch<'a, 'q, K, V, Q, I> {
+impl<'a, 'q, K: Borrow<Q> + 'static, V, Q: ShHash + Eq + ?Sized, I: Iterator<Item = &'q Q>>
+    Batch<'a, 'q, K, V, Q, I>
+{
     #[inline]
     pub(crate) fn of(header: &'a Header, keys: I) -> Self {
         let table = header.table_and_seed();
-        Batch { table, keys, pulled: [MaybeUninit::uninit(); AHEAD], next: 0, filled: 0, _map: PhantomData }
+        Batch {
+            table,
+            reach: Reach::of(header),
+            keys,
+            pulled: [MaybeUninit::uninit(); AHEAD],
+            next: 0,
+            filled: 0,
+            _map: PhantomData,
+        }
     }
 
     /// Pulls keys, and asks for what their look-ups will touch: first the control bytes of all, then the first slots that these name.
@@ -44,7 +55,7 @@ impl<'a, 'q, K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized, I: Iterator<Item = &'q Q>
     }
 }
 
-impl<'a, 'q, K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized, I: Iterator<Item = &'q Q>> Iterator
+impl<'a, 'q, K: Borrow<Q> + 'static, V, Q: ShHash + Eq + ?Sized, I: Iterator<Item = &'q Q>> Iterator
     for Batch<'a, 'q, K, V, Q, I>
 {
     type Item = Option<(&'a K, &'a V)>;
@@ -61,7 +72,7 @@ impl<'a, 'q, K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized, I: Iterator<Item = &'q Q>
         // SAFETY: between `next` and `filled` (invariant).
         let (key, hash) = unsafe { self.pulled[self.next].assume_init() };
         self.next += 1;
-        Some(table.find(hash, key).map(|slot| {
+        Some(table.find(hash, key, self.reach).map(|slot| {
             // SAFETY: `find` returns full slots of a table that nobody changes during `'a`.
             let slot = unsafe { &*slot };
             (&slot.key, &slot.value)

@@ -7,15 +7,21 @@ impl Header {
     ///
     /// All that does not depend on the key comes first, without a way back, so that the compiler lifts it out of a loop.
     #[inline(always)]
-    pub(super) fn seek<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<*mut Slot<K, V>> {
+    pub(super) fn seek<K: Borrow<Q> + 'static, V, Q: ShHash + Eq + ?Sized>(
+        &self,
+        key: &Q,
+    ) -> Option<*mut Slot<K, V>> {
         let (table, seed) = self.table_and_seed::<K, V>()?;
         let hash = key.hash(seed);
-        table.find(hash, key)
+        table.find(hash, key, Reach::of(self))
     }
 
     /// The entry of a key.
     #[inline(always)]
-    pub(crate) fn find<K: Borrow<Q>, V, Q: ShHash + Eq + ?Sized>(&self, key: &Q) -> Option<(&K, &V)> {
+    pub(crate) fn find<K: Borrow<Q> + 'static, V, Q: ShHash + Eq + ?Sized>(
+        &self,
+        key: &Q,
+    ) -> Option<(&K, &V)> {
         let slot = self.seek::<K, V, Q>(key)?;
         // SAFETY: `find` returns full slots; nobody changes the table while the header is borrowed; its bytes stay mapped for longer.
         let slot = unsafe { &*slot };
@@ -43,7 +49,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     {
         let hash = key.hash(self.seed());
         if let Some(table) = self.header().table::<K, V>()
-            && let Some(slot) = table.find(hash, key)
+            && let Some(slot) = table.find(hash, key, self.reach())
         {
             return Found::Full(Full { map: self, slot });
         }

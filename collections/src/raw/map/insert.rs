@@ -28,7 +28,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             private.assume_init_ref()
         };
         let hash = key.hash(self.seed());
-        match table.find_or_free(hash, key) {
+        match table.find_or_free(hash, key, self.reach()) {
             Slotted::Full(slot) if mem::is_one_store::<V>() => {
                 let mut private = MaybeUninit::<V>::uninit();
                 // SAFETY: room for a value, which owns nothing; then two values of plain data, the old one in a full slot.
@@ -79,7 +79,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         // SAFETY: emplaced just above.
         let built = unsafe { &*at };
         let hash = built.hash(self.seed());
-        match table.find_or_free(hash, built) {
+        match table.find_or_free(hash, built, self.reach()) {
             Slotted::Full(slot) => {
                 // SAFETY: the key that was built is not linked in, and not used again.
                 unsafe { K::discard(at, self.cx()) };
