@@ -13,7 +13,9 @@ mod plot;
 mod report;
 mod row;
 mod rows;
+mod runs;
 mod scratch;
+mod table;
 
 use clap::Parser;
 use measure::Effort;
@@ -28,6 +30,9 @@ struct Arguments {
     /// Fewer repetitions.
     #[arg(long)]
     quick: bool,
+    /// Run all rows so many times, and show the medians.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
+    runs: u32,
     /// Only rows whose group, name or peer contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -61,12 +66,12 @@ fn main() -> Result<()> {
         count::OPERATIONS.iter().for_each(|o| println!("{};{}", o.name, o.beside));
         return Ok(());
     }
-    let mut rows = rows::all();
-    if let Some(text) = &arguments.only {
-        rows.retain(|row| row.title().contains(text.as_str()));
-    }
+    let rows = || {
+        let only = arguments.only.as_deref().unwrap_or_default();
+        rows::all().into_iter().filter(move |row| row.title().contains(only))
+    };
     if arguments.list {
-        rows.iter().for_each(|row| println!("{}  {}", row.title(), row.target));
+        rows().for_each(|row| println!("{}  {}", row.title(), row.target));
         return Ok(());
     }
     scratch::sweep();
@@ -77,10 +82,11 @@ fn main() -> Result<()> {
     let machine = machine::describe();
     machine::pin(machine::Cores::get()?.first)?;
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
-    let whole = arguments.only.is_none();
     let mut report = Report::begin(effort, machine);
-    for row in rows {
-        report.add(measure::run(row, effort));
+    for _ in 0..arguments.runs {
+        report.begin_run();
+        rows().for_each(|row| report.add(measure::run(row, effort)));
     }
-    report.end(whole)
+    // Rows measured alone are not written down.
+    report.end(arguments.only.is_none())
 }

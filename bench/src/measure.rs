@@ -55,6 +55,8 @@ pub struct Numbers {
     pub repetitions: usize,
     /// What else was asked of the row, and does not hold.
     pub unmet: Option<String>,
+    /// The median ratio of each whole run.
+    pub runs: Vec<f64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +138,7 @@ fn repeat(mut trial: Trial, effort: Effort) -> Result<Numbers> {
     let limit_ratios: Vec<f64> = limits.iter().zip(&theirs).map(|(a, b)| a / b).collect();
     Ok(Numbers {
         repetitions: ours.len(),
+        runs: vec![median(&ratios)],
         ratio: spread(&ratios),
         limit_ratio: (!limits.is_empty()).then(|| median(&limit_ratios)),
         limit: (!limits.is_empty()).then(|| median(&limits)),
@@ -145,7 +148,8 @@ fn repeat(mut trial: Trial, effort: Effort) -> Result<Numbers> {
     })
 }
 
-fn judge(target: Target, numbers: &Numbers) -> Verdict {
+/// What numbers say of a target.
+pub fn judge(target: Target, numbers: &Numbers) -> Verdict {
     let ratio = numbers.ratio.median;
     match (target, &numbers.unmet) {
         (Target::Shown, _) => Verdict::Shown,
