@@ -285,7 +285,7 @@ impl<'a> Walk<'a> {
             }
             ShapeView::Box(item) => Ok(self.elements(item, offset, word(self.pool, offset)?, 1)),
             ShapeView::Map { key, value, entry_size, .. } => {
-                let map = MapView::read(self.pool, offset, entry_size)?;
+                let map = MapView::read(self.pool, offset)?;
                 let table = map
                     .table(entry_size)
                     .filter(|_| map.items > 0 && (is_concerned(key) || is_concerned(value)));

@@ -105,17 +105,9 @@ pub(crate) struct MapView {
 }
 
 impl MapView {
-    pub(crate) fn read(pool: &Inner, offset: u64, entry_size: u64) -> Result<MapView> {
-        let (control, mask, counts) =
-            (word(pool, offset)?, word(pool, offset + 8)?, word(pool, offset + 16)?);
-        let entries = entries_bytes(mask.saturating_add(1), entry_size);
-        Ok(MapView {
-            // Damaged: no block begins there.
-            block: if control == 0 { 0 } else { control.checked_sub(entries).unwrap_or(u64::MAX) },
-            mask,
-            items: counts as u32,
-            growth_left: (counts >> 32) as u32,
-        })
+    pub(crate) fn read(pool: &Inner, offset: u64) -> Result<MapView> {
+        let (block, mask, counts) = (word(pool, offset)?, word(pool, offset + 8)?, word(pool, offset + 16)?);
+        Ok(MapView { block, mask, items: counts as u32, growth_left: (counts >> 32) as u32 })
     }
 
     /// The table behind it, or what is wrong with it.

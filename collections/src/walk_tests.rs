@@ -140,7 +140,7 @@ impl Builder<'_> {
             put_bytes(self.0.pool(), table.control + part * 8, &control);
         }
         let left = 7 - 1 - keys.len() as u64;
-        [table.control, 7, keys.len() as u64 | left << 32]
+        [table.block, 7, keys.len() as u64 | left << 32]
             .iter()
             .zip([0, 8, 16])
             .for_each(|(w, o)| self.put(at + o, *w));
@@ -229,7 +229,7 @@ impl World {
 
     /// The table of item `i`'s map.
     fn table(&self, i: u64) -> TableView {
-        let map = MapView::read(&self.pool, peek(&self.pool, self.root) + i * ITEM + 16, 48).unwrap();
+        let map = MapView::read(&self.pool, peek(&self.pool, self.root) + i * ITEM + 16).unwrap();
         map.table(48).unwrap()
     }
 

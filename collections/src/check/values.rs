@@ -222,7 +222,7 @@ impl<'a, 'p> Walker<'_, 'a, 'p> {
     fn map(&mut self, node: Node<'a>, offset: u64, path: &Rc<Path>) -> Look {
         let ShapeView::Map { key, value, value_offset, entry_size } = node.shape() else { return Ok(Ok(())) };
         self.claims.report.containers += 1;
-        let map = MapView::read(self.pool(), offset, entry_size)?;
+        let map = MapView::read(self.pool(), offset)?;
         if map.block == 0 {
             let empty = map.items == 0 && map.growth_left == 0;
             return Ok(if empty { Ok(()) } else { Err(Problem::Table("counts entries, but has no table")) });

@@ -65,7 +65,7 @@ pub(crate) struct Full<'a, K, V> {
 /// A word of a map's header.
 #[derive(Clone, Copy)]
 enum Word {
-    Control,
+    Block,
     Mask,
     Counts,
 }
@@ -119,7 +119,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         // SAFETY: three words that are ours (invariant).
         unsafe {
             AtomicU64::from_ptr(match word {
-                Word::Control => &raw mut (*self.header).control,
+                Word::Block => &raw mut (*self.header).block,
                 Word::Mask => &raw mut (*self.header).mask,
                 Word::Counts => &raw mut (*self.header).counts,
             })
@@ -131,6 +131,11 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         ptr::offset_of_container(self.header.addr()) + offset_of!(Header, counts) as u64
     }
 
+    #[inline(always)]
+    fn offset_of_control(&self, table: Table<K, V>, number: usize) -> u64 {
+        self.header().block.wrapping_add(table.distance_of_control(number))
+    }
+
     /// Saves a word and changes it, within the open operation.
     fn change(&self, word: Word, value: u64) {
         mem::change(self.log, self.word(word), value);
@@ -139,16 +144,12 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// Changes a control byte and the counts, within the open operation.
     #[inline]
     fn mark(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
-        let (control, old, word) = (self.header().control, table.control(index), self.word(Word::Counts));
+        let (old, word) = (table.control(index), self.word(Word::Counts));
         for repeat in table.repeats(index) {
-            mem::save_byte(self.log, control.wrapping_add(repeat as u64), old);
+            mem::save_byte(self.log, self.offset_of_control(table, repeat), old);
         }
-        self.log.save_pair(
-            word,
-            self.offset_of_counts(),
-            control.wrapping_add((index & table.mask) as u64),
-            old,
-        );
+        let byte_offset = self.offset_of_control(table, index & table.mask);
+        self.log.save_pair(word, self.offset_of_counts(), byte_offset, old);
         // The entry before the byte that says it is there.
         compiler_fence(Ordering::SeqCst);
         table.set_control(index, byte);
@@ -162,8 +163,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         if table.is_repeated(index) || (is_hashed_by_others::<K>() && !self.log.is_idle()) {
             return self.again().mark_repeated(table, index, byte, counts);
         }
-        let (control, old, word) = (self.header().control, table.control(index), self.word(Word::Counts));
-        let byte_offset = control.wrapping_add((index & table.mask) as u64);
+        let (old, word) = (table.control(index), self.word(Word::Counts));
+        let byte_offset = self.offset_of_control(table, index & table.mask);
         self.log.change_pair(word, self.offset_of_counts(), byte_offset, old, || {
             table.set_one_control(index, byte);
             word.store(counts.packed(), Ordering::Relaxed);

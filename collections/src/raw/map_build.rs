@@ -93,9 +93,8 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
     fn grow(&mut self, least: usize) -> Result<Table<K, V>> {
         let too_large = || Error::TooLarge(least, size_of::<Slot<K, V>>());
         let buckets = table::buckets_for(least).ok_or_else(too_large)?;
-        let (bytes, entries) = table::bytes::<K, V>(buckets);
-        let (offset, start) = mem::block(self.log, bytes, table::align::<K, V>())?;
-        let new = Table::at(start.wrapping_add(entries), buckets - 1);
+        let (offset, start) = mem::block(self.log, table::bytes::<K, V>(buckets), table::align::<K, V>())?;
+        let new = Table::at(start, buckets - 1);
         new.wipe();
         for slot in Slots::of(self.table, self.items as usize) {
             // SAFETY: a full slot of the table so far.
@@ -115,11 +114,7 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
         let counts = Counts { items: self.items, growth_left: self.left };
         match self.table {
             None => Header::new(),
-            Some(table) => Header {
-                control: self.offset + table::bytes::<K, V>(table.buckets()).1 as u64,
-                mask: table.mask as u64,
-                counts: counts.packed(),
-            },
+            Some(table) => Header { block: self.offset, mask: table.mask as u64, counts: counts.packed() },
         }
     }
 }

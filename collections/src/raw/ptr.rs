@@ -41,16 +41,6 @@ impl Reach {
         self.base.wrapping_add(offset as usize)
     }
 
-    /// Address of `offset`, with `below` bytes before it and `above` bytes from it on. Panics when they are outside of the pool.
-    #[inline(always)]
-    pub(crate) fn resolve_around(self, offset: u64, below: u64, above: u64) -> *mut u8 {
-        let end = offset.wrapping_add(above);
-        if end > self.limit || end < above || offset < below {
-            self.beyond(offset.saturating_sub(below), below.saturating_add(above));
-        }
-        self.base.wrapping_add(offset as usize)
-    }
-
     /// Seed of the keyed hash. Panics where no pool lies.
     #[inline(always)]
     pub(crate) fn seed(self) -> Seed {

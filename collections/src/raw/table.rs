@@ -4,8 +4,7 @@
 //! block:  entry 0 | entry 1 | .. | entry buckets-1 | 0..15 bytes | control bytes: buckets + 16
 //! ```
 //!
-//! A header refers to the control bytes: all else is found from there. The bytes before them make their offset a multiple of 16. Entries go
-//! upwards, so that the address of one takes a shift and an addition.
+//! The bytes before the control bytes make their offset a multiple of 16. Entries go upwards, so that the address of one takes a shift and an addition.
 //!
 //! The last 16 control bytes repeat those before them, so that a group may begin at any slot: byte `buckets + i` equals byte `i`. In tables
 //! with fewer than 16 slots they repeat them more than once; every group then sees every slot.
@@ -15,7 +14,6 @@ use super::ptr::{self, Reach};
 use crate::hash::{Seed, ShHash};
 use std::borrow::Borrow;
 use std::hint::cold_path;
-use std::marker::PhantomData;
 
 /// Slots of the smallest table.
 pub(crate) const FEWEST: usize = 4;
@@ -31,13 +29,13 @@ pub(crate) struct Slot<K, V> {
 
 /// Header of a map.
 ///
-/// Invariant: `control` is 0, and so are the others; or the control bytes of a block of `bytes(mask + 1)` bytes with `mask + 1` a power of two,
+/// Invariant: `block` is 0, and so are the others; or a block of `bytes(mask + 1)` bytes with `mask + 1` a power of two,
 /// of whose slots `items` are full, and at most `room(mask + 1) - growth_left` are full or [`DELETED`].
 ///
 /// Plain words, so that the compiler may keep them in registers: nobody changes them while somebody may read them.
 #[repr(C)]
 pub(crate) struct Header {
-    pub(crate) control: u64,
+    pub(crate) block: u64,
     pub(crate) mask: u64,
     /// Items in the low half, growth left in the high one: they change together, by one store.
     pub(crate) counts: u64,
@@ -61,7 +59,7 @@ impl Counts {
 
 impl Header {
     pub(crate) fn new() -> Header {
-        Header { control: 0, mask: 0, counts: 0 }
+        Header { block: 0, mask: 0, counts: 0 }
     }
 
     #[inline(always)]
@@ -84,12 +82,12 @@ impl Header {
     #[inline(always)]
     pub(crate) fn table_and_seed<K, V>(&self) -> Option<(Table<K, V>, Seed)> {
         let reach = Reach::of(self);
-        if self.control == 0 {
+        if self.block == 0 {
             return None;
         }
         let mask = self.mask();
-        let control = reach.resolve_around(self.control, entries::<K, V>(mask), (mask + 1 + WIDTH) as u64);
-        Some((Table::at(control, mask), reach.seed_of_resolved()))
+        let block = reach.resolve(self.block, bytes::<K, V>(mask + 1) as u64);
+        Some((Table::at(block, mask), reach.seed_of_resolved()))
     }
 
     /// Slots less one. A table with more than 32 bits of them is damaged, and bounds are checked by what is left.
@@ -98,16 +96,10 @@ impl Header {
         self.mask as u32 as usize
     }
 
-    /// Offset and length of the table's block, and how far into it the control bytes are.
+    /// Offset and length of the table's block, and how much of it the entries are.
     pub(crate) fn extent<K, V>(&self) -> Option<(u64, u64, u64)> {
-        if self.control == 0 {
-            return None;
-        }
-        let entries = entries::<K, V>(self.mask());
-        let Some(block) = self.control.checked_sub(entries) else {
-            ptr::damaged("a table begins before its pool")
-        };
-        Some((block, entries + (self.mask() + 1 + WIDTH) as u64, entries))
+        let mask = self.mask();
+        (self.block != 0).then(|| (self.block, bytes::<K, V>(mask + 1) as u64, entries::<K, V>(mask)))
     }
 }
 
@@ -137,10 +129,10 @@ pub(crate) fn buckets_for(items: usize) -> Option<usize> {
     (buckets <= MOST).then_some(buckets)
 }
 
-/// Bytes of the block of a table of that many slots, and how many of them are before the control bytes.
-pub(crate) fn bytes<K, V>(buckets: usize) -> (usize, usize) {
-    let entries = entries::<K, V>(buckets - 1) as usize;
-    (entries + buckets + WIDTH, entries)
+/// Bytes of the block of a table of that many slots.
+#[inline(always)]
+pub(crate) fn bytes<K, V>(buckets: usize) -> usize {
+    entries::<K, V>(buckets - 1) as usize + buckets + WIDTH
 }
 
 /// Alignment of the block of a table.
@@ -152,9 +144,9 @@ pub(crate) fn align<K, V>() -> usize {
 ///
 /// Invariant: the whole block, as long as `bytes(mask + 1)` says, is mapped; any index masked by `mask` is a slot of it.
 pub(crate) struct Table<K, V> {
-    control: *mut u8,
+    /// The first slot.
+    slots: *mut Slot<K, V>,
     pub(crate) mask: usize,
-    _slots: PhantomData<*mut Slot<K, V>>,
 }
 
 impl<K, V> Clone for Table<K, V> {
@@ -221,10 +213,10 @@ impl Probe {
 }
 
 impl<K, V> Table<K, V> {
-    /// The table with these control bytes.
+    /// The table in this block.
     #[inline(always)]
-    pub(crate) fn at(control: *mut u8, mask: usize) -> Table<K, V> {
-        Table { control, mask, _slots: PhantomData }
+    pub(crate) fn at(block: *mut u8, mask: usize) -> Table<K, V> {
+        Table { slots: block.cast(), mask }
     }
 
     #[inline(always)]
@@ -235,27 +227,33 @@ impl<K, V> Table<K, V> {
     /// The slot of that number.
     #[inline(always)]
     pub(crate) fn slot(self, index: usize) -> *mut Slot<K, V> {
-        self.slots().wrapping_add(index & self.mask)
+        self.slots.wrapping_add(index & self.mask)
     }
 
-    /// The first slot.
+    /// The first control byte.
     #[inline(always)]
-    fn slots(self) -> *mut Slot<K, V> {
-        self.control.wrapping_sub(entries::<K, V>(self.mask) as usize).cast()
+    fn controls_start(self) -> *mut u8 {
+        self.slots.cast::<u8>().wrapping_add(entries::<K, V>(self.mask) as usize)
+    }
+
+    /// How far into the block a slot's control byte is.
+    #[inline(always)]
+    pub(crate) fn distance_of_control(self, index: usize) -> u64 {
+        entries::<K, V>(self.mask) + index as u64
     }
 
     /// Number of the slot at that address.
     #[inline(always)]
     pub(crate) fn index_of(self, slot: *const Slot<K, V>) -> usize {
         // Entries without size are all the same.
-        (slot.addr() - self.slots().addr()).checked_div(size_of::<Slot<K, V>>()).unwrap_or(0)
+        (slot.addr() - self.slots.addr()).checked_div(size_of::<Slot<K, V>>()).unwrap_or(0)
     }
 
     /// The group of control bytes that begins at slot `at`.
     #[inline(always)]
     pub(crate) fn group(self, at: usize) -> Group {
         // SAFETY: `at & mask` is a slot, and 16 control bytes follow the last slot's (invariant).
-        unsafe { Group::load(self.control.add(at & self.mask)) }
+        unsafe { Group::load(self.controls_start().add(at & self.mask)) }
     }
 
     /// Full slots among the 16 from `at`, a multiple of 16.
@@ -350,7 +348,7 @@ impl<K, V> Table<K, V> {
     /// Asks for the control bytes where the look-up of this hash begins.
     #[inline(always)]
     pub(crate) fn prefetch_group(self, hash: u64) -> u64 {
-        prefetch(self.control.wrapping_add(hash as usize & self.mask), hash)
+        prefetch(self.controls_start().wrapping_add(hash as usize & self.mask), hash)
     }
 
     /// Asks for the slot that the look-up of this hash compares first.
@@ -407,7 +405,7 @@ impl<K, V> Table<K, V> {
     #[inline(always)]
     pub(crate) fn control(self, index: usize) -> u8 {
         // SAFETY: a slot's control byte (invariant).
-        unsafe { *self.control.add(index & self.mask) }
+        unsafe { *self.controls_start().add(index & self.mask) }
     }
 
     /// Whether a slot's control byte is repeated.
@@ -424,7 +422,8 @@ impl<K, V> Table<K, V> {
 
     /// The control bytes, without those that repeat them.
     pub(crate) fn controls(self) -> std::ops::Range<*const u8> {
-        self.control.cast_const()..self.control.cast_const().wrapping_add(self.buckets())
+        let start = self.controls_start().cast_const();
+        start..start.wrapping_add(self.buckets())
     }
 
     /// Stores a control byte and what repeats it.
@@ -433,7 +432,7 @@ impl<K, V> Table<K, V> {
         let mut at = index & self.mask;
         while at < self.buckets() + WIDTH {
             // SAFETY: within the `buckets + 16` control bytes.
-            unsafe { self.control.add(at).write(byte) };
+            unsafe { self.controls_start().add(at).write(byte) };
             at += self.buckets();
         }
     }
@@ -442,13 +441,13 @@ impl<K, V> Table<K, V> {
     #[inline(always)]
     pub(crate) fn set_one_control(self, index: usize, byte: u8) {
         // SAFETY: a slot's control byte (invariant).
-        unsafe { self.control.add(index & self.mask).write(byte) };
+        unsafe { self.controls_start().add(index & self.mask).write(byte) };
     }
 
     /// Makes all slots empty: for a block that is not linked in yet.
     pub(crate) fn wipe(self) {
         // SAFETY: the `buckets + 16` control bytes.
-        unsafe { self.control.write_bytes(EMPTY, self.buckets() + WIDTH) };
+        unsafe { self.controls_start().write_bytes(EMPTY, self.buckets() + WIDTH) };
     }
 
     /// What the control byte of a full slot becomes when its entry goes: [`EMPTY`] if no probe has ever had to pass it.
@@ -482,17 +481,16 @@ mod tests {
     #[test]
     fn repeated_control_bytes_follow_their_slots_in_tables_of_any_size() {
         for buckets in [4, 8, 16, 32, 64] {
-            let (len, entries) = bytes::<u64, u64>(buckets);
-            let mut block = vec![0u64; len / 8 + 2];
-            let control = block.as_mut_ptr().wrapping_byte_add(entries).cast();
-            let table = Table::<u64, u64>::at(control, buckets - 1);
+            let mut block = vec![0u64; bytes::<u64, u64>(buckets) / 8 + 2];
+            let table = Table::<u64, u64>::at(block.as_mut_ptr().cast(), buckets - 1);
             table.wipe();
             for i in 0..buckets {
                 table.set_control(i, i as u8);
             }
             for i in 0..WIDTH {
                 // SAFETY: within the control bytes.
-                let (a, b) = unsafe { (*table.control.add(i), *table.control.add(buckets + i)) };
+                let (a, b) =
+                    unsafe { (*table.controls_start().add(i), *table.controls_start().add(buckets + i)) };
                 assert_eq!(a, b, "{buckets} slots, byte {i}");
                 assert_eq!(a, (i % buckets) as u8);
             }

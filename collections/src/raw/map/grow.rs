@@ -22,16 +22,15 @@ impl<K: Key, V: Relocatable> MapMut<'_, K, V> {
     /// Moves all entries to a new table for `least` of them.
     fn rebuild(&self, least: usize) -> Result<()> {
         let buckets = table::buckets_for(least).ok_or_else(|| too_large::<K, V>(least))?;
-        let (bytes, entries) = table::bytes::<K, V>(buckets);
         mem::reserve_log(self.log, 0)?;
         self.release_locks();
         let op = self.log.begin();
-        let (offset, start) = mem::block(self.log, bytes, table::align::<K, V>())?;
-        let new = Table::<K, V>::at(start.wrapping_add(entries), buckets - 1);
+        let (offset, start) = mem::block(self.log, table::bytes::<K, V>(buckets), table::align::<K, V>())?;
+        let new = Table::<K, V>::at(start, buckets - 1);
         new.wipe();
         let items = self.copy_to(new);
         let old = self.header().extent::<K, V>();
-        self.change(Word::Control, offset + entries as u64);
+        self.change(Word::Block, offset);
         self.change(Word::Mask, buckets as u64 - 1);
         self.change(
             Word::Counts,

@@ -78,13 +78,13 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// Removes all entries, and gives the table back: a handful of records, however many there are.
     /// `schema` is that of the map or set.
     pub(crate) fn clear(&self, schema: &'static Schema) {
-        if self.header().control == 0 {
+        if self.header().block == 0 {
             return;
         }
         let op = self.log.begin();
         // SAFETY: the header's words are cleared just below, in the same operation.
         unsafe { discard::<K, V>(self.header(), self.log, schema) };
-        for word in [Word::Control, Word::Mask, Word::Counts] {
+        for word in [Word::Block, Word::Mask, Word::Counts] {
             self.change(word, 0);
         }
         // Dead before this: the map is as it was. After: it is empty, and the entries are freed by us or by who buries us.
@@ -108,9 +108,9 @@ pub(crate) unsafe fn discard<K: Relocatable, V: Relocatable>(
     schema: &'static Schema,
 ) {
     // The header may lie anywhere: what it speaks of is in the log's pool.
-    let Some((block, bytes, entries)) = header.extent::<K, V>() else { return };
+    let Some((block, bytes, _)) = header.extent::<K, V>() else { return };
     let Ok(start) = log.pool().at(block, bytes) else { return };
-    let table = Table::<K, V>::at(start.wrapping_add(entries as usize), header.mask());
+    let table = Table::<K, V>::at(start, header.mask());
     // The block's record is the lower one, so that it is carried out after the entries'.
     mem::free(log, block);
     if K::OWNED + V::OWNED == 0 || header.len() == 0 {
