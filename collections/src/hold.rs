@@ -49,9 +49,9 @@ impl<'a> Home<'a> {
         }
     }
 
-    /// The fast paths find the seat from now on, for locks in the same window; so does [`Quick::seated`].
-    fn note(&self, lock: &RawLock) {
-        self.seat.note_near(granule(std::ptr::from_ref(lock).addr()));
+    /// The fast paths find the seat from now on, for locks in the same window; so does [`Quick::seated`]. False if they did before.
+    fn note(&self, lock: &RawLock) -> bool {
+        self.seat.note_near(granule(std::ptr::from_ref(lock).addr()))
     }
 }
 
@@ -132,6 +132,9 @@ impl<'a> Exclusive<'a> {
     #[inline(never)]
     fn take_slowly(lock: &RawLock, patience: Patience) -> Slow {
         let home = Home::of(lock)?;
+        if home.note(lock) && lock.write_at_once().is_some() {
+            return Ok(How::FAST);
+        }
         let how = match Running::on(home.seat) {
             None => {
                 let hold = lock.write(home.seat, home.offset, patience)?;
@@ -278,6 +281,9 @@ impl<'a> Shared<'a> {
     #[inline(never)]
     fn take_slowly(lock: &RawLock, patience: Patience) -> Slow {
         let home = Home::of(lock)?;
+        if home.note(lock) && lock.read_at_once().is_some() {
+            return Ok(How::FAST);
+        }
         let how = match Running::on(home.seat) {
             None => How::read(Some(lock.read(home.seat, home.offset, patience)?), 0),
             Some(running) => {

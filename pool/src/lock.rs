@@ -67,8 +67,9 @@ impl RawLock {
     /// Locks for reading through mark 0, where nothing stands in the way: no writer, no other lock that this thread reads, no transaction.
     #[inline(always)]
     pub fn read_at_once<'a>(&'a self) -> Option<&'a Quick> {
-        let Spot { quick, offset, asymmetric } = quick::to_read::<'a>(self.address())?;
-        let had = protocol::read_at_once(quick.mark(), &self.word, offset, quick.summary(), asymmetric);
+        let Spot { quick, offset } = quick::to_read::<'a>(self.address())?;
+        let had =
+            protocol::read_at_once(quick.mark(), &self.word, offset, quick.summary(), quick.is_asymmetric());
         if had && quick.is_up_to_date() {
             return Some(quick);
         }
@@ -80,7 +81,7 @@ impl RawLock {
     /// and this thread holds and reads nothing else and runs no transaction.
     #[inline(always)]
     pub fn write_at_once<'a>(&'a self) -> Option<&'a SeatCtx> {
-        let Spot { quick, offset, .. } = quick::to_write::<'a>(self.address())?;
+        let Spot { quick, offset } = quick::to_write::<'a>(self.address())?;
         if !protocol::write_at_once(&quick.shared().held[0], &self.word, offset, quick.own()) {
             return None;
         }
@@ -192,7 +193,7 @@ impl RawLock {
 }
 
 impl Quick {
-    /// Gives the read lock of mark 0 back, which is not nested (see [`reads_once`](Self::reads_once)).
+    /// Gives the read lock of mark 0 back (see [`reads_once`](Self::reads_once)).
     #[inline(always)]
     fn leave(&self) {
         if protocol::take_mark_back(self.mark()) {

@@ -120,7 +120,25 @@ pub const fn summary_bit(seat: u32) -> u64 {
 pub fn read_at_once(mark: &AtomicU64, word: &AtomicU64, offset: u64, summary: u64, asymmetric: bool) -> bool {
     set_mark(mark, offset, asymmetric);
     let w = word.load(Ordering::SeqCst);
-    w & OWNER == 0 && w & summary != 0
+    w & OWNER == 0 && (w & summary != 0 || enter(word, summary).is_ok())
+}
+
+/// Sets a seat's bit of the summary unless there is a writer; the word with the writer if there is one.
+#[cold]
+#[inline(never)]
+fn enter(word: &AtomicU64, bit: u64) -> Result<(), u64> {
+    let mut w = word.load(Ordering::SeqCst);
+    while w & OWNER == 0 {
+        if w & bit != 0 {
+            return Ok(());
+        }
+        // Dead before: the mark alone is to be taken back. After: the bit makes the next writer look, no more.
+        match word.compare_exchange(w, w | bit, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => return Ok(()),
+            Err(now) => w = now,
+        }
+    }
+    Err(w)
 }
 
 /// Dead before: nothing. After: the burier takes the mark back.
@@ -180,21 +198,14 @@ pub fn read(world: &impl World, word: &AtomicU64, offset: u64) -> Result<usize, 
     let bit = summary_bit(me);
     loop {
         set_mark(&marks[k], offset, world.asymmetric());
-        let mut w = word.load(Ordering::SeqCst);
-        while w & OWNER == 0 {
-            if w & bit == 0
-                && let Err(now) = word.compare_exchange(w, w | bit, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                w = now;
-                continue;
-            }
+        let Err(seen) = enter(word, bit) else {
             world.nest(k).set(0);
             return Ok(k);
-        }
+        };
         if take_mark_back(&marks[k]) {
             world.wake(&marks[k]);
         }
-        wait_for_writer(world, word, w)?;
+        wait_for_writer(world, word, seen)?;
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the fast paths of locks need of a seat, on one line, and how a thread finds it from the address of a lock.
 //!
 //! A lock is mostly taken by a thread that holds no other, runs no transaction, and used the same window last time. One comparison tells
-//! all of that: the seat's `state` has a number that no other seat ever had, and bits for whatever stands in the way. It also tells a child of a fork,
-//! where it is 0 (see `wiped`). What fails it takes the general path, which looks at everything.
+//! all of that: how far the lock lies from the start of that window, beside the window's length, of which the slot has a copy for readers and one for
+//! writers. A copy is 0 as long as anything stands in the way, and in a child of a fork, where all of the slot is 0 (see `wiped`). What fails it takes
+//! the general path, which looks at everything.
+//!
+//! A thread's slots are its own as long as it lives: one that it used last is never another thread's (see `wiped` again).
 //!
 //! The fast paths use mark 0, or place 0 of the held locks, and nothing private tells that these are in use: their shared words do. So taking and giving
 //! back a lock stores to the shared words alone. A store more, or one that waits for a load, would be waited for by the next lock's atomic instruction.
@@ -10,10 +13,11 @@
 use crate::layout::{HELD, MARKS, Seat};
 use crate::protocol;
 use crate::raw::Inner;
-use crate::seat::SeatCtx;
+use crate::seat::{SeatCtx, thread_key};
 use crate::wiped;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// First of the bits of held locks.
 const HELD_SHIFT: usize = MARKS;
@@ -24,69 +28,86 @@ const CONTENDED: u64 = 1 << 17;
 /// The pool's locks are asymmetric.
 const ASYMMETRIC: u64 = 1 << 18;
 /// Somebody sits here: 0 in a child of a fork.
-const ALIVE: u64 = 1 << 23;
-const NUMBER_SHIFT: u32 = 24;
+const ALIVE: u64 = 1 << 19;
 
 const ANY_MARK: u64 = (1 << MARKS) - 1;
 const ANY_HELD: u64 = ((1 << HELD) - 1) << HELD_SHIFT;
 
-/// See the module. Belongs to one thread; other threads that once had the slot may look at `state`.
+/// See the module. Belongs to one thread; another one may close its pool, and stores to the atomics then.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Quick {
+    /// Start of the window that the seat was last used in.
+    start: AtomicUsize,
+    /// Length of that window if the seat may read at once through mark 0, else 0.
+    readable: AtomicUsize,
+    /// The same for writing through place 0.
+    writable: AtomicUsize,
     /// Bit 0: mark 0 is nested; bits 1..8: that mark is in use; bits 9..16: that place of the held locks is in use (or was: see
-    /// [`rederive`](Self::rederive)); then what else stands in the way; bits 24..64 a number of this occupation of the slot, never used again.
+    /// [`rederive`](Self::rederive)); then what else stands in the way.
     state: AtomicU64,
     shared: *const Seat,
     /// Own bit of the summary in a lock word.
     summary: u64,
-    /// The seat's number + 1, which names it in a lock word.
-    own: u64,
     /// Published length of the pool, and how much of it is known to be usable.
     length: *const AtomicU64,
     limit: Cell<u64>,
+    /// The seat's number + 1, which names it in a lock word.
+    own: u64,
     seat: *const SeatCtx,
-    pool: *const Inner,
+    /// Null: nobody sits here.
+    pool: AtomicPtr<Inner>,
+    /// Length of the window.
+    len: Cell<usize>,
     /// How many more times than once this thread has read-locked the lock of each mark.
     pub(crate) nest: [Cell<u32>; MARKS],
 }
 
+const _: () = assert!(size_of::<Quick>() == 128);
+
 /// Owner of a slot.
 #[derive(Debug)]
-pub(crate) struct OwnedQuick(*mut Quick);
+pub(crate) struct OwnedQuick {
+    slot: *mut Quick,
+    thread: u64,
+}
 
 impl OwnedQuick {
-    /// The slot of a seat that was just taken; `None` for want of memory.
+    /// The slot of a seat that the calling thread has just taken; `None` for want of memory.
     pub(crate) fn new(pool: &Inner, shared: &Seat, number: u32, seat: *const SeatCtx) -> Option<OwnedQuick> {
-        static NUMBER: AtomicU64 = AtomicU64::new(1);
-        let at = wiped::take()?;
+        let thread = thread_key();
+        let slot = wiped::take(thread)?;
         let mode = if pool.is_asymmetric() { ASYMMETRIC } else { 0 };
-        let state = NUMBER.fetch_add(1, Ordering::Relaxed) << NUMBER_SHIFT | ALIVE | mode;
-        // SAFETY: ours alone but for `state`, which is atomic and written last.
-        unsafe {
-            (&raw mut (*at).shared).write(shared);
-            (&raw mut (*at).summary).write(protocol::summary_bit(number));
-            (&raw mut (*at).own).write(number as u64 + 1);
-            (&raw mut (*at).length).write(&raw const pool.header().length);
-            (&raw mut (*at).limit).write(Cell::new(pool.windows.limit()));
-            (&raw mut (*at).seat).write(seat);
-            (&raw mut (*at).pool).write(pool);
-            (&raw mut (*at).nest).write([const { Cell::new(0) }; MARKS]);
-            (*at).state.store(state, Ordering::Relaxed);
-        }
-        Some(OwnedQuick(at))
+        let quick = Quick {
+            start: AtomicUsize::new(0),
+            readable: AtomicUsize::new(0),
+            writable: AtomicUsize::new(0),
+            state: AtomicU64::new(ALIVE | mode),
+            shared,
+            summary: protocol::summary_bit(number),
+            length: &raw const pool.header().length,
+            limit: Cell::new(pool.windows.limit()),
+            own: number as u64 + 1,
+            seat,
+            pool: AtomicPtr::new(std::ptr::from_ref(pool).cast_mut()),
+            len: Cell::new(0),
+            nest: [const { Cell::new(0) }; MARKS],
+        };
+        // SAFETY: ours alone: no other thread has had it near, and this one does not look at it now.
+        unsafe { slot.write(quick) };
+        Some(OwnedQuick { slot, thread })
     }
 
     pub(crate) fn as_ptr(&self) -> *const Quick {
-        self.0
+        self.slot
     }
 }
 
 impl Drop for OwnedQuick {
     fn drop(&mut self) {
         // SAFETY: a slot stays readable for ever, and is ours until given back below.
-        unsafe { &*self.0 }.state.store(0, Ordering::Relaxed);
-        wiped::give_back(self.0);
+        unsafe { &*self.slot }.vacate();
+        wiped::give_back(self.slot, self.thread);
     }
 }
 
@@ -94,87 +115,82 @@ impl Drop for OwnedQuick {
 pub(crate) struct Spot<'a> {
     pub(crate) quick: &'a Quick,
     pub(crate) offset: u64,
-    /// Whether the pool's readers store their marks plainly.
-    pub(crate) asymmetric: bool,
 }
 
-/// The window and seat that a thread used last.
-struct Near {
-    start: Cell<usize>,
-    len: Cell<usize>,
-    quick: Cell<*const Quick>,
-    /// The seat's state when nothing stands in the way.
-    state: Cell<u64>,
-}
+/// The slot of a thread that has no seat.
+struct Nowhere(Quick);
+
+// SAFETY: nobody stores to it: only a seat's owner does, and it belongs to none.
+unsafe impl Sync for Nowhere {}
+
+static NOWHERE: Nowhere = Nowhere(Quick {
+    start: AtomicUsize::new(0),
+    readable: AtomicUsize::new(0),
+    writable: AtomicUsize::new(0),
+    state: AtomicU64::new(0),
+    shared: std::ptr::null(),
+    summary: 0,
+    length: std::ptr::null(),
+    limit: Cell::new(0),
+    own: 0,
+    seat: std::ptr::null(),
+    pool: AtomicPtr::new(null_mut()),
+    len: Cell::new(0),
+    nest: [const { Cell::new(0) }; MARKS],
+});
 
 thread_local! {
-    /// No destructor: usable until the thread is gone.
-    static NEAR: Near = const {
-        Near { start: Cell::new(0), len: Cell::new(0), quick: Cell::new(std::ptr::null()), state: Cell::new(0) }
-    };
+    /// The slot that the thread used last. No destructor: usable until the thread is gone.
+    static NEAR: Cell<*const Quick> = const { Cell::new(&raw const NOWHERE.0) };
 }
 
+/// The slot that the calling thread used last, whose owner may have left it meanwhile.
 #[inline(always)]
-fn same_number(a: u64, b: u64) -> bool {
-    (a ^ b) >> NUMBER_SHIFT == 0
+fn near<'a>() -> &'a Quick {
+    // SAFETY: slots stay readable for ever, and this one is no other thread's (see the module).
+    unsafe { &*NEAR.get() }
 }
 
-/// The calling thread's seat for what lies at `address`, if it is the one used last and its state is as it should be but for `ignored` bits.
-#[inline(always)]
-fn near<'a>(address: usize, ignored: u64) -> Option<Spot<'a>> {
-    NEAR.with(|near| {
-        let offset = address.wrapping_sub(near.start.get());
-        if offset >= near.len.get() {
-            return None;
-        }
-        let at = near.quick.get();
-        // SAFETY: `len` is not 0, so it was noted: a slot, which stays readable for ever. Only `state` is looked at before it proves that the
-        // slot is still that of this thread's seat, in this process, and its pool not closed.
-        let state = unsafe { &(*at).state }.load(Ordering::Relaxed);
-        if state & !ignored != near.state.get() {
-            return None;
-        }
-        // SAFETY: as proven.
-        Some(Spot { quick: unsafe { &*at }, offset: offset as u64, asymmetric: state & ASYMMETRIC != 0 })
-    })
+/// The calling thread has no slot near any more: it is about to end.
+pub(crate) fn leave_thread() {
+    NEAR.set(&raw const NOWHERE.0);
+    wiped::leave(thread_key());
 }
 
 /// The seat to read-lock what lies at `address` with, through mark 0: nothing is read, and no transaction runs.
 #[inline(always)]
 pub(crate) fn to_read<'a>(address: usize) -> Option<Spot<'a>> {
-    let spot = near(address, ANY_HELD | CONTENDED | ASYMMETRIC)?;
-    (spot.quick.mark().load(Ordering::Relaxed) == 0).then_some(spot)
+    let quick = near();
+    let offset = quick.offset_of(address);
+    // Within the window that the slot names, if it names one: so there is a seat, of this process, whose pool is open.
+    if offset >= quick.readable.load(Ordering::Relaxed) || quick.mark().load(Ordering::Relaxed) != 0 {
+        return None;
+    }
+    Some(Spot { quick, offset: offset as u64 })
 }
 
 /// The seat to write-lock what lies at `address` with, through place 0: nothing is held or read, and no transaction runs.
 #[inline(always)]
 pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
-    let spot = near(address, ASYMMETRIC)?;
-    let shared = spot.quick.shared();
+    let quick = near();
+    let offset = quick.offset_of(address);
+    // As in `to_read`.
+    if offset >= quick.writable.load(Ordering::Relaxed) {
+        return None;
+    }
+    let shared = quick.shared();
     // The log too: see `Inner::retire_lock`.
-    let free = shared.held[0].load(Ordering::Relaxed)
+    let used = shared.held[0].load(Ordering::Relaxed)
         | shared.marks.0[0].load(Ordering::Relaxed)
         | shared.logs[0].head.load(Ordering::Relaxed);
-    (free == 0).then_some(spot)
+    (used == 0).then_some(Spot { quick, offset: offset as u64 })
 }
 
 /// The calling thread's seat in `pool`, if it is the one used last.
 #[inline(always)]
 pub(crate) fn seat_of(pool: &Inner) -> Option<&SeatCtx> {
-    NEAR.with(|near| {
-        if near.len.get() == 0 {
-            return None;
-        }
-        let at = near.quick.get();
-        // SAFETY: as in `near`.
-        let state = unsafe { &(*at).state }.load(Ordering::Relaxed);
-        if !same_number(state, near.state.get()) {
-            return None;
-        }
-        // SAFETY: as in `near`.
-        let quick = unsafe { &*at };
-        std::ptr::eq(quick.pool, pool).then(|| quick.seat())
-    })
+    let quick = near();
+    std::ptr::eq(quick.pool.load(Ordering::Relaxed), pool).then(|| quick.seat())
 }
 
 impl Quick {
@@ -196,21 +212,35 @@ impl Quick {
     /// # Panics
     /// Then.
     pub fn seated<'a>() -> &'a Quick {
-        NEAR.with(|near| {
-            let at = near.quick.get();
-            assert!(!at.is_null(), "the thread has no seat");
-            // SAFETY: a slot, as in `near`.
-            let state = unsafe { &(*at).state }.load(Ordering::Relaxed);
-            assert!(same_number(state, near.state.get()), "the thread has no seat");
-            // SAFETY: as in `near`.
-            unsafe { &*at }
-        })
+        let quick = near();
+        assert!(quick.is_alive(), "the thread has no seat");
+        quick
     }
 
     /// Whether somebody sits here and runs no transaction.
     #[inline(always)]
     pub fn is_plain(&self) -> bool {
         self.state() & (ALIVE | TRANSACTION) == ALIVE
+    }
+
+    /// Whether the pool's readers store their marks plainly.
+    #[inline(always)]
+    pub(crate) fn is_asymmetric(&self) -> bool {
+        self.state() & ASYMMETRIC != 0
+    }
+
+    #[inline(always)]
+    fn offset_of(&self, address: usize) -> usize {
+        address.wrapping_sub(self.start.load(Ordering::Relaxed))
+    }
+
+    /// Nobody sits here any more.
+    fn vacate(&self) {
+        for length in [&self.readable, &self.writable] {
+            length.store(0, Ordering::Relaxed);
+        }
+        self.pool.store(null_mut(), Ordering::Relaxed);
+        self.state.store(0, Ordering::Relaxed);
     }
 
     #[inline(always)]
@@ -221,6 +251,14 @@ impl Quick {
     fn set(&self, bit: u64, on: bool) {
         let state = self.state();
         self.state.store(if on { state | bit } else { state & !bit }, Ordering::Relaxed);
+        self.allow();
+    }
+
+    /// Lets the fast paths have the window, as the state allows.
+    fn allow(&self) {
+        let unless = |bits| if self.state() & bits == 0 { self.len.get() } else { 0 };
+        self.readable.store(unless(ANY_MARK | TRANSACTION), Ordering::Relaxed);
+        self.writable.store(unless(ANY_MARK | ANY_HELD | TRANSACTION | CONTENDED), Ordering::Relaxed);
     }
 
     /// Notes how a mark is used now.
@@ -256,10 +294,10 @@ impl Quick {
         &self.shared().marks.0[0]
     }
 
-    /// Whether somebody sits here, runs no transaction and has not nested mark 0.
+    /// Whether somebody sits here, runs no transaction, reads through mark 0 alone, and has not nested it.
     #[inline(always)]
     pub(crate) fn reads_once(&self) -> bool {
-        self.state() & (ALIVE | TRANSACTION | 1) == ALIVE
+        self.readable.load(Ordering::Relaxed) != 0
     }
 
     /// Own bit of the summary in a lock word.
@@ -300,13 +338,17 @@ impl Quick {
         }
     }
 
-    /// Notes that the calling thread uses this seat for what lies in the window at `start`.
-    pub(crate) fn note_near(&self, start: usize, len: usize) {
-        NEAR.with(|near| {
-            near.start.set(start);
-            near.len.set(len);
-            near.quick.set(self);
-            near.state.set(self.state() & !(ANY_MARK | ANY_HELD | TRANSACTION | CONTENDED | ASYMMETRIC));
-        });
+    /// Notes that the calling thread, whose seat this is, uses it for what lies in the window at `start`. False if that was known.
+    pub(crate) fn note_near(&self, start: usize, len: usize) -> bool {
+        let known = std::ptr::eq(near(), self)
+            && self.start.load(Ordering::Relaxed) == start
+            && self.len.get() == len;
+        if !known {
+            self.start.store(start, Ordering::Relaxed);
+            self.len.set(len);
+            self.allow();
+            NEAR.set(self);
+        }
+        !known
     }
 }

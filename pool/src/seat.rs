@@ -115,10 +115,11 @@ impl SeatCtx {
         unsafe { &*self.quick.as_ptr() }
     }
 
-    /// Notes that the calling thread, whose seat this is, has used it for what lies in the window of `granule`: next time it is found at once.
-    pub fn note_near(&self, granule: &Granule) {
+    /// Notes that the calling thread, whose seat this is, uses it for what lies in the window of `granule`: next time it is found at once. False if
+    /// it was already.
+    pub fn note_near(&self, granule: &Granule) -> bool {
         let (start, len) = granule.window();
-        self.quick().note_near(start, len);
+        self.quick().note_near(start, len)
     }
 
     /// The transaction that runs on this seat, as the crates above know it; null: none.
@@ -344,5 +345,6 @@ impl Drop for AtEnd {
                 pool.give_up_seat();
             }
         }
+        quick::leave_thread();
     }
 }
