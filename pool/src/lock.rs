@@ -68,12 +68,17 @@ impl RawLock {
     #[inline(always)]
     pub fn read_at_once<'a>(&'a self) -> Option<&'a Quick> {
         let Spot { quick, offset } = quick::to_read::<'a>(self.address())?;
-        let had =
-            protocol::read_at_once(quick.mark(), &self.word, offset, quick.summary(), quick.is_asymmetric());
+        let had = protocol::read_at_once(
+            quick.first_mark(),
+            &self.word,
+            offset,
+            quick.summary(),
+            quick.is_asymmetric(),
+        );
         if had && quick.is_up_to_date() {
             return Some(quick);
         }
-        quick.leave();
+        leave(quick.first_mark());
         None
     }
 
@@ -193,22 +198,14 @@ impl RawLock {
 }
 
 impl Quick {
-    /// Gives the read lock of mark 0 back (see [`reads_once`](Self::reads_once)).
-    #[inline(always)]
-    fn leave(&self) {
-        if protocol::take_mark_back(self.mark()) {
-            wake(self.mark());
-        }
-    }
-
     /// Gives what [`RawLock::read_at_once`] took back; false if there is more to do than that, and nothing was done.
     #[inline(always)]
     pub fn unlock_read_at_once(&self) -> bool {
-        let plain = self.reads_once();
-        if plain {
-            self.leave();
-        }
-        plain
+        let mark = self.mark_read_once();
+        mark.is_some_and(|mark| {
+            leave(mark);
+            true
+        })
     }
 
     /// Gives the read lock of a mark back.
@@ -219,6 +216,14 @@ impl Quick {
         if left == Left::Awaited {
             wake(at);
         }
+    }
+}
+
+/// Gives the read lock of mark 0 back, which is not nested.
+#[inline(always)]
+fn leave(mark: &AtomicU64) {
+    if protocol::take_mark_back(mark) {
+        wake(mark);
     }
 }
 

@@ -116,11 +116,13 @@ pub const fn summary_bit(seat: u32) -> u64 {
 }
 
 /// One attempt to read, without waiting, by a seat that reads nothing yet. If it fails the mark is set all the same, and is to be taken back.
+///
+/// The owner's bits of `summary` may be anything: they are looked at where there is no owner.
 #[inline(always)]
 pub fn read_at_once(mark: &AtomicU64, word: &AtomicU64, offset: u64, summary: u64, asymmetric: bool) -> bool {
     set_mark(mark, offset, asymmetric);
     let w = word.load(Ordering::SeqCst);
-    w & OWNER == 0 && (w & summary != 0 || enter(word, summary).is_ok())
+    w & OWNER == 0 && (w & summary != 0 || enter(word, summary & !OWNER).is_ok())
 }
 
 /// Sets a seat's bit of the summary unless there is a writer; the word with the writer if there is one.

@@ -10,60 +10,87 @@
 //! The fast paths use mark 0, or place 0 of the held locks, and nothing private tells that these are in use: their shared words do. So taking and giving
 //! back a lock stores to the shared words alone. A store more, or one that waits for a load, would be waited for by the next lock's atomic instruction.
 
-use crate::layout::{HELD, MARKS, Seat};
+use crate::fork;
+use crate::layout::{HELD, Header, MARKS, Seat};
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::{SeatCtx, thread_key};
 use crate::wiped;
 use std::cell::Cell;
-use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// First of the bits of held locks.
 const HELD_SHIFT: usize = MARKS;
 /// A transaction runs.
-const TRANSACTION: u64 = 1 << 16;
+const TRANSACTION: u32 = 1 << 16;
 /// The lock last released was waited for.
-const CONTENDED: u64 = 1 << 17;
-/// The pool's locks are asymmetric.
-const ASYMMETRIC: u64 = 1 << 18;
+const CONTENDED: u32 = 1 << 17;
 /// Somebody sits here: 0 in a child of a fork.
-const ALIVE: u64 = 1 << 19;
+const ALIVE: u32 = 1 << 18;
 
-const ANY_MARK: u64 = (1 << MARKS) - 1;
-const ANY_HELD: u64 = ((1 << HELD) - 1) << HELD_SHIFT;
+const ANY_MARK: u32 = (1 << MARKS) - 1;
+const ANY_HELD: u32 = ((1 << HELD) - 1) << HELD_SHIFT;
+
+/// Bit 0 of [`Quick::summary`]: the pool's locks are asymmetric. A word that is looked at for the summary has no bit below 16.
+const ASYMMETRIC: u64 = 1;
 
 /// See the module. Belongs to one thread; another one may close its pool, and stores to the atomics then.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Quick {
-    /// Start of the window that the seat was last used in.
-    start: AtomicUsize,
+    /// The window that the seat was last used in. Every window begins with the header.
+    window: AtomicPtr<Header>,
     /// Length of that window if the seat may read at once through mark 0, else 0.
     readable: AtomicUsize,
     /// The same for writing through place 0.
     writable: AtomicUsize,
-    /// Bit 0: mark 0 is nested; bits 1..8: that mark is in use; bits 9..16: that place of the held locks is in use (or was: see
-    /// [`rederive`](Self::rederive)); then what else stands in the way.
-    state: AtomicU64,
+    /// Mark 0, if it may be given back at once, else null.
+    mark: AtomicPtr<AtomicU64>,
     shared: *const Seat,
-    /// Own bit of the summary in a lock word.
+    /// Own bit of the summary in a lock word, and [`ASYMMETRIC`].
     summary: u64,
-    /// Published length of the pool, and how much of it is known to be usable.
-    length: *const AtomicU64,
+    /// How much of the pool is known to be usable.
     limit: Cell<u64>,
-    /// The seat's number + 1, which names it in a lock word.
-    own: u64,
+    /// Epoch of the process (see `fork`).
+    epoch: u64,
     seat: *const SeatCtx,
     /// Null: nobody sits here.
     pool: AtomicPtr<Inner>,
     /// Length of the window.
     len: Cell<usize>,
+    /// Bit 0: mark 0 is nested; bits 1..8: that mark is in use; bits 9..16: that place of the held locks is in use (or was: see
+    /// [`rederive`](Self::rederive)); then what else stands in the way.
+    state: AtomicU32,
+    /// The seat's number + 1, which names it in a lock word.
+    own: u32,
     /// How many more times than once this thread has read-locked the lock of each mark.
     pub(crate) nest: [Cell<u32>; MARKS],
 }
 
 const _: () = assert!(size_of::<Quick>() == 128);
+
+impl Quick {
+    /// A slot without a seat.
+    const fn empty() -> Quick {
+        Quick {
+            window: AtomicPtr::new(null_mut()),
+            readable: AtomicUsize::new(0),
+            writable: AtomicUsize::new(0),
+            mark: AtomicPtr::new(null_mut()),
+            shared: null(),
+            summary: 0,
+            limit: Cell::new(0),
+            epoch: 0,
+            seat: null(),
+            pool: AtomicPtr::new(null_mut()),
+            len: Cell::new(0),
+            state: AtomicU32::new(0),
+            own: 0,
+            nest: [const { Cell::new(0) }; MARKS],
+        }
+    }
+}
 
 /// Owner of a slot.
 #[derive(Debug)]
@@ -77,21 +104,16 @@ impl OwnedQuick {
     pub(crate) fn new(pool: &Inner, shared: &Seat, number: u32, seat: *const SeatCtx) -> Option<OwnedQuick> {
         let thread = thread_key();
         let slot = wiped::take(thread)?;
-        let mode = if pool.is_asymmetric() { ASYMMETRIC } else { 0 };
         let quick = Quick {
-            start: AtomicUsize::new(0),
-            readable: AtomicUsize::new(0),
-            writable: AtomicUsize::new(0),
-            state: AtomicU64::new(ALIVE | mode),
             shared,
-            summary: protocol::summary_bit(number),
-            length: &raw const pool.header().length,
+            summary: protocol::summary_bit(number) | if pool.is_asymmetric() { ASYMMETRIC } else { 0 },
             limit: Cell::new(pool.windows.limit()),
-            own: number as u64 + 1,
+            epoch: fork::epoch(),
             seat,
             pool: AtomicPtr::new(std::ptr::from_ref(pool).cast_mut()),
-            len: Cell::new(0),
-            nest: [const { Cell::new(0) }; MARKS],
+            state: AtomicU32::new(ALIVE),
+            own: number + 1,
+            ..Quick::empty()
         };
         // SAFETY: ours alone: no other thread has had it near, and this one does not look at it now.
         unsafe { slot.write(quick) };
@@ -123,21 +145,7 @@ struct Nowhere(Quick);
 // SAFETY: nobody stores to it: only a seat's owner does, and it belongs to none.
 unsafe impl Sync for Nowhere {}
 
-static NOWHERE: Nowhere = Nowhere(Quick {
-    start: AtomicUsize::new(0),
-    readable: AtomicUsize::new(0),
-    writable: AtomicUsize::new(0),
-    state: AtomicU64::new(0),
-    shared: std::ptr::null(),
-    summary: 0,
-    length: std::ptr::null(),
-    limit: Cell::new(0),
-    own: 0,
-    seat: std::ptr::null(),
-    pool: AtomicPtr::new(null_mut()),
-    len: Cell::new(0),
-    nest: [const { Cell::new(0) }; MARKS],
-});
+static NOWHERE: Nowhere = Nowhere(Quick::empty());
 
 thread_local! {
     /// The slot that the thread used last. No destructor: usable until the thread is gone.
@@ -149,6 +157,12 @@ thread_local! {
 fn near<'a>() -> &'a Quick {
     // SAFETY: slots stay readable for ever, and this one is no other thread's (see the module).
     unsafe { &*NEAR.get() }
+}
+
+/// Whether the calling thread's slot knows that this is the epoch of the process. False may mean that the thread has no seat.
+#[inline(always)]
+pub fn knows_epoch(epoch: u64) -> bool {
+    near().epoch == epoch
 }
 
 /// The calling thread has no slot near any more: it is about to end.
@@ -163,10 +177,8 @@ pub(crate) fn to_read<'a>(address: usize) -> Option<Spot<'a>> {
     let quick = near();
     let offset = quick.offset_of(address);
     // Within the window that the slot names, if it names one: so there is a seat, of this process, whose pool is open.
-    if offset >= quick.readable.load(Ordering::Relaxed) || quick.mark().load(Ordering::Relaxed) != 0 {
-        return None;
-    }
-    Some(Spot { quick, offset: offset as u64 })
+    let sits = offset < quick.readable.load(Ordering::Relaxed);
+    (sits && quick.first_mark().load(Ordering::Relaxed) == 0).then_some(Spot { quick, offset: offset as u64 })
 }
 
 /// The seat to write-lock what lies at `address` with, through place 0: nothing is held or read, and no transaction runs.
@@ -226,12 +238,12 @@ impl Quick {
     /// Whether the pool's readers store their marks plainly.
     #[inline(always)]
     pub(crate) fn is_asymmetric(&self) -> bool {
-        self.state() & ASYMMETRIC != 0
+        self.summary & ASYMMETRIC != 0
     }
 
     #[inline(always)]
     fn offset_of(&self, address: usize) -> usize {
-        address.wrapping_sub(self.start.load(Ordering::Relaxed))
+        address.wrapping_sub(self.window.load(Ordering::Relaxed).addr())
     }
 
     /// Nobody sits here any more.
@@ -239,16 +251,17 @@ impl Quick {
         for length in [&self.readable, &self.writable] {
             length.store(0, Ordering::Relaxed);
         }
+        self.mark.store(null_mut(), Ordering::Relaxed);
         self.pool.store(null_mut(), Ordering::Relaxed);
         self.state.store(0, Ordering::Relaxed);
     }
 
     #[inline(always)]
-    fn state(&self) -> u64 {
+    fn state(&self) -> u32 {
         self.state.load(Ordering::Relaxed)
     }
 
-    fn set(&self, bit: u64, on: bool) {
+    fn set(&self, bit: u32, on: bool) {
         let state = self.state();
         self.state.store(if on { state | bit } else { state & !bit }, Ordering::Relaxed);
         self.allow();
@@ -259,6 +272,9 @@ impl Quick {
         let unless = |bits| if self.state() & bits == 0 { self.len.get() } else { 0 };
         self.readable.store(unless(ANY_MARK | TRANSACTION), Ordering::Relaxed);
         self.writable.store(unless(ANY_MARK | ANY_HELD | TRANSACTION | CONTENDED), Ordering::Relaxed);
+        let at_once = self.state() & (ANY_MARK | TRANSACTION) == 0;
+        let mark = if at_once { std::ptr::from_ref(self.first_mark()).cast_mut() } else { null_mut() };
+        self.mark.store(mark, Ordering::Relaxed);
     }
 
     /// Notes how a mark is used now.
@@ -288,19 +304,19 @@ impl Quick {
         unsafe { &*self.shared }
     }
 
-    /// Mark 0.
     #[inline(always)]
-    pub(crate) fn mark(&self) -> &AtomicU64 {
+    pub(crate) fn first_mark(&self) -> &AtomicU64 {
         &self.shared().marks.0[0]
     }
 
-    /// Whether somebody sits here, runs no transaction, reads through mark 0 alone, and has not nested it.
+    /// Mark 0 if somebody sits here, runs no transaction, reads through it alone, and has not nested it.
     #[inline(always)]
-    pub(crate) fn reads_once(&self) -> bool {
-        self.readable.load(Ordering::Relaxed) != 0
+    pub(crate) fn mark_read_once(&self) -> Option<&AtomicU64> {
+        // SAFETY: null or a part of the seat, for which the same holds as for `shared`.
+        unsafe { self.mark.load(Ordering::Relaxed).as_ref() }
     }
 
-    /// Own bit of the summary in a lock word.
+    /// Own bit of the summary in a lock word, and what no word has that is looked at for it.
     #[inline(always)]
     pub(crate) fn summary(&self) -> u64 {
         self.summary
@@ -309,14 +325,14 @@ impl Quick {
     /// The seat's number + 1.
     #[inline(always)]
     pub(crate) fn own(&self) -> u64 {
-        self.own
+        self.own as u64
     }
 
     /// Whether all of the pool is known to be usable in this process.
     #[inline(always)]
     pub(crate) fn is_up_to_date(&self) -> bool {
-        // SAFETY: in the header, in a window that stays mapped as long as the pool is open.
-        unsafe { &*self.length }.load(Ordering::Acquire) <= self.limit.get()
+        // SAFETY: the caller has found a lock in this window, which stays mapped as long as the pool is open.
+        unsafe { &*self.window.load(Ordering::Relaxed) }.length.load(Ordering::Acquire) <= self.limit.get()
     }
 
     /// Makes the state agree with the shared words again: locks that were freed under forgotten guards are not held any more. Notes how
@@ -340,11 +356,12 @@ impl Quick {
 
     /// Notes that the calling thread, whose seat this is, uses it for what lies in the window at `start`. False if that was known.
     pub(crate) fn note_near(&self, start: usize, len: usize) -> bool {
+        let window = std::ptr::with_exposed_provenance_mut(start);
         let known = std::ptr::eq(near(), self)
-            && self.start.load(Ordering::Relaxed) == start
+            && std::ptr::eq(self.window.load(Ordering::Relaxed), window)
             && self.len.get() == len;
         if !known {
-            self.start.store(start, Ordering::Relaxed);
+            self.window.store(window, Ordering::Relaxed);
             self.len.set(len);
             self.allow();
             NEAR.set(self);
