@@ -64,7 +64,10 @@ impl RawLock {
         RawLock { word: AtomicU64::new(0) }
     }
 
-    /// Locks for reading through mark 0, where nothing stands in the way: no writer, no other lock that this thread reads, no transaction.
+    /// Locks for reading through mark 0, where nothing stands in the way: no writer, no other use of that mark, no transaction.
+    ///
+    /// This thread may read the lock already, through another mark. Only where a writer waits must both be one (see [`protocol::read`]), and here there
+    /// is none.
     #[inline(always)]
     pub fn read_at_once<'a>(&'a self) -> Option<&'a Quick> {
         let Spot { quick, offset } = quick::to_read::<'a>(self.address())?;
@@ -83,7 +86,7 @@ impl RawLock {
     }
 
     /// Locks for writing through place 0, where nothing stands in the way: nobody has the lock or has read it since the last writer, who did not die,
-    /// and this thread holds and reads nothing else and runs no transaction.
+    /// and this thread runs no transaction. What else it holds or reads is another lock, whose word would say so.
     #[inline(always)]
     pub fn write_at_once<'a>(&'a self) -> Option<&'a SeatCtx> {
         let Spot { quick, offset } = quick::to_write::<'a>(self.address())?;
@@ -115,7 +118,7 @@ impl RawLock {
             Ok(mark) => mark,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyReadLocks(MARKS))),
         };
-        seat.quick().note_mark(mark, true);
+        seat.quick().note_nesting();
         // What the lock guards may lie in what was grown before it was taken: make that reachable, or fail now.
         if let Err(e) = seat.pool().follow() {
             seat.quick().unlock_read(mark);
@@ -149,7 +152,6 @@ impl RawLock {
             Ok(written) => written,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyWriteLocks(HELD))),
         };
-        seat.quick().note_held(written.held, true);
         if let Err(e) = seat.pool().follow() {
             self.unlock_write(seat, written.held);
             return Err(e);
@@ -163,8 +165,8 @@ impl RawLock {
     }
 
     /// Gives a write lock back. What was done under it must be committed.
+    #[inline(always)]
     pub fn unlock_write(&self, seat: &SeatCtx, held: usize) {
-        seat.quick().note_held(held, false);
         if protocol::unlock_write(&self.word, &seat.seat().held[held]) {
             self.wake_waiters(seat);
         }
@@ -173,9 +175,7 @@ impl RawLock {
     /// The same for what [`write_at_once`](Self::write_at_once) took.
     #[inline(always)]
     pub fn unlock_first(&self, seat: &SeatCtx) {
-        if protocol::unlock_write(&self.word, &seat.seat().held[0]) {
-            self.wake_waiters(seat);
-        }
+        self.unlock_write(seat, 0);
     }
 
     #[cold]
@@ -212,7 +212,7 @@ impl Quick {
     pub(crate) fn unlock_read(&self, mark: usize) {
         let at = &self.shared().marks.0[mark];
         let left = protocol::unlock_read(&self.nest[mark], at);
-        self.note_mark(mark, left == Left::Nested);
+        self.note_nesting();
         if left == Left::Awaited {
             wake(at);
         }

@@ -115,7 +115,7 @@ pub const fn summary_bit(seat: u32) -> u64 {
     1 << (SUMMARY_SHIFT + seat % 32)
 }
 
-/// One attempt to read, without waiting, by a seat that reads nothing yet. If it fails the mark is set all the same, and is to be taken back.
+/// One attempt to read, without waiting, through a free mark. If it fails the mark is set all the same, and is to be taken back.
 ///
 /// The owner's bits of `summary` may be anything: they are looked at where there is no owner.
 #[inline(always)]
@@ -156,7 +156,7 @@ fn set_mark(mark: &AtomicU64, offset: u64, asymmetric: bool) {
     commit_store("read-mark");
 }
 
-/// One attempt to write, without waiting, by a seat that holds and reads nothing, of a lock that nobody has or has read since the last writer.
+/// One attempt to write, without waiting, through a free place, of a lock that nobody has or has read since the last writer.
 #[inline(always)]
 pub fn write_at_once(place: &AtomicU64, word: &AtomicU64, offset: u64, own: u64) -> bool {
     // Before the word, as in `write`.
@@ -188,7 +188,7 @@ pub fn read(world: &impl World, word: &AtomicU64, offset: u64) -> Result<usize, 
     for (k, m) in marks.iter().enumerate() {
         let m = m.load(Ordering::Relaxed) & !1;
         if m == offset {
-            // Two marks for one lock would let a writer in when the first is taken back.
+            // A second mark, set now, may be one that a waiting writer has looked at already: it would get in when the first is taken back.
             world.nest(k).set(world.nest(k).get() + 1);
             return Ok(k);
         }

@@ -1,6 +1,6 @@
 //! What the fast paths of locks need of a seat, on one line, and how a thread finds it from the address of a lock.
 //!
-//! A lock is mostly taken by a thread that holds no other, runs no transaction, and used the same window last time. One comparison tells
+//! A lock is mostly taken by a thread that runs no transaction and used the same window last time. One comparison tells
 //! all of that: how far the lock lies from the start of that window, beside the window's length, of which the slot has a copy for readers and one for
 //! writers. A copy is 0 as long as anything stands in the way, and in a child of a fork, where all of the slot is 0 (see `wiped`). What fails it takes
 //! the general path, which looks at everything.
@@ -11,7 +11,7 @@
 //! back a lock stores to the shared words alone. A store more, or one that waits for a load, would be waited for by the next lock's atomic instruction.
 
 use crate::fork;
-use crate::layout::{HELD, Header, MARKS, Seat};
+use crate::layout::{Header, MARKS, Seat};
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::{SeatCtx, thread_key};
@@ -20,17 +20,14 @@ use std::cell::Cell;
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// First of the bits of held locks.
-const HELD_SHIFT: usize = MARKS;
+/// Mark 0 is nested.
+const NESTED: u32 = 1;
 /// A transaction runs.
-const TRANSACTION: u32 = 1 << 16;
+const TRANSACTION: u32 = 1 << 1;
 /// The lock last released was waited for.
-const CONTENDED: u32 = 1 << 17;
+const CONTENDED: u32 = 1 << 2;
 /// Somebody sits here: 0 in a child of a fork.
-const ALIVE: u32 = 1 << 18;
-
-const ANY_MARK: u32 = (1 << MARKS) - 1;
-const ANY_HELD: u32 = ((1 << HELD) - 1) << HELD_SHIFT;
+const ALIVE: u32 = 1 << 3;
 
 /// Bit 0 of [`Quick::summary`]: the pool's locks are asymmetric. A word that is looked at for the summary has no bit below 16.
 const ASYMMETRIC: u64 = 1;
@@ -59,8 +56,7 @@ pub struct Quick {
     pool: AtomicPtr<Inner>,
     /// Length of the window.
     len: Cell<usize>,
-    /// Bit 0: mark 0 is nested; bits 1..8: that mark is in use; bits 9..16: that place of the held locks is in use (or was: see
-    /// [`rederive`](Self::rederive)); then what else stands in the way.
+    /// What stands in the way.
     state: AtomicU32,
     /// The seat's number + 1, which names it in a lock word.
     own: u32,
@@ -159,6 +155,12 @@ fn near<'a>() -> &'a Quick {
     unsafe { &*NEAR.get() }
 }
 
+/// Whether `address` lies in the window that the calling thread used last.
+#[inline(always)]
+pub fn is_near(address: usize) -> bool {
+    near().offset_of(address) < near().len.get()
+}
+
 /// Whether the calling thread's slot knows that this is the epoch of the process. False may mean that the thread has no seat.
 #[inline(always)]
 pub fn knows_epoch(epoch: u64) -> bool {
@@ -171,7 +173,7 @@ pub(crate) fn leave_thread() {
     wiped::leave(thread_key());
 }
 
-/// The seat to read-lock what lies at `address` with, through mark 0: nothing is read, and no transaction runs.
+/// The seat to read-lock what lies at `address` with, through mark 0: that is free, and no transaction runs.
 #[inline(always)]
 pub(crate) fn to_read<'a>(address: usize) -> Option<Spot<'a>> {
     let quick = near();
@@ -181,7 +183,7 @@ pub(crate) fn to_read<'a>(address: usize) -> Option<Spot<'a>> {
     (sits && quick.first_mark().load(Ordering::Relaxed) == 0).then_some(Spot { quick, offset: offset as u64 })
 }
 
-/// The seat to write-lock what lies at `address` with, through place 0: nothing is held or read, and no transaction runs.
+/// The seat to write-lock what lies at `address` with, through place 0: that is free, and no transaction runs.
 #[inline(always)]
 pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
     let quick = near();
@@ -192,9 +194,7 @@ pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
     }
     let shared = quick.shared();
     // The log too: see `Inner::retire_lock`.
-    let used = shared.held[0].load(Ordering::Relaxed)
-        | shared.marks.0[0].load(Ordering::Relaxed)
-        | shared.logs[0].head.load(Ordering::Relaxed);
+    let used = shared.held[0].load(Ordering::Relaxed) | shared.logs[0].head.load(Ordering::Relaxed);
     (used == 0).then_some(Spot { quick, offset: offset as u64 })
 }
 
@@ -262,31 +262,29 @@ impl Quick {
     }
 
     fn set(&self, bit: u32, on: bool) {
-        let state = self.state();
-        self.state.store(if on { state | bit } else { state & !bit }, Ordering::Relaxed);
-        self.allow();
+        let old = self.state();
+        let new = if on { old | bit } else { old & !bit };
+        if new != old {
+            self.state.store(new, Ordering::Relaxed);
+            self.allow();
+        }
     }
 
     /// Lets the fast paths have the window, as the state allows.
     fn allow(&self) {
         let unless = |bits| if self.state() & bits == 0 { self.len.get() } else { 0 };
-        self.readable.store(unless(ANY_MARK | TRANSACTION), Ordering::Relaxed);
-        self.writable.store(unless(ANY_MARK | ANY_HELD | TRANSACTION | CONTENDED), Ordering::Relaxed);
-        let at_once = self.state() & (ANY_MARK | TRANSACTION) == 0;
-        let mark = if at_once { std::ptr::from_ref(self.first_mark()).cast_mut() } else { null_mut() };
+        self.readable.store(unless(NESTED | TRANSACTION), Ordering::Relaxed);
+        self.writable.store(unless(TRANSACTION | CONTENDED), Ordering::Relaxed);
+        let mark = match self.state() & (NESTED | TRANSACTION) {
+            0 => std::ptr::from_ref(self.first_mark()).cast_mut(),
+            _ => null_mut(),
+        };
         self.mark.store(mark, Ordering::Relaxed);
     }
 
-    /// Notes how a mark is used now.
-    pub(crate) fn note_mark(&self, mark: usize, used: bool) {
-        self.set(1 << mark, if mark == 0 { self.nest[0].get() > 0 } else { used });
-    }
-
-    /// Notes whether a place of the held locks is used.
-    pub(crate) fn note_held(&self, held: usize, used: bool) {
-        if held > 0 {
-            self.set(1 << (HELD_SHIFT + held), used);
-        }
+    /// Notes whether mark 0 is nested, after a mark was taken or given back.
+    pub(crate) fn note_nesting(&self) {
+        self.set(NESTED, self.nest[0].get() > 0);
     }
 
     pub(crate) fn note_transaction(&self, runs: bool) {
@@ -309,7 +307,7 @@ impl Quick {
         &self.shared().marks.0[0]
     }
 
-    /// Mark 0 if somebody sits here, runs no transaction, reads through it alone, and has not nested it.
+    /// Mark 0 if somebody sits here, runs no transaction and has not nested it.
     #[inline(always)]
     pub(crate) fn mark_read_once(&self) -> Option<&AtomicU64> {
         // SAFETY: null or a part of the seat, for which the same holds as for `shared`.
@@ -335,37 +333,21 @@ impl Quick {
         unsafe { &*self.window.load(Ordering::Relaxed) }.length.load(Ordering::Acquire) <= self.limit.get()
     }
 
-    /// Makes the state agree with the shared words again: locks that were freed under forgotten guards are not held any more. Notes how
+    /// Makes the state agree with the shared words again: a lock that was freed under a forgotten guard is not nested any more. Notes how
     /// far the pool is usable.
-    #[cold]
     pub(crate) fn rederive(&self) {
         self.limit.set(self.seat().pool().windows.limit());
-        let state = self.state();
-        for k in (0..MARKS).filter(|k| state >> k & 1 != 0) {
-            if self.shared().marks.0[k].load(Ordering::Relaxed) == 0 {
-                self.nest[k].set(0);
-                self.note_mark(k, false);
-            }
-        }
-        for h in (1..HELD).filter(|h| state >> (HELD_SHIFT + h) & 1 != 0) {
-            if self.shared().held[h].load(Ordering::Relaxed) == 0 && self.seat().log(h).is_vacant() {
-                self.note_held(h, false);
-            }
+        if self.nest[0].get() > 0 && self.first_mark().load(Ordering::Relaxed) == 0 {
+            self.nest[0].set(0);
+            self.note_nesting();
         }
     }
 
-    /// Notes that the calling thread, whose seat this is, uses it for what lies in the window at `start`. False if that was known.
-    pub(crate) fn note_near(&self, start: usize, len: usize) -> bool {
-        let window = std::ptr::with_exposed_provenance_mut(start);
-        let known = std::ptr::eq(near(), self)
-            && std::ptr::eq(self.window.load(Ordering::Relaxed), window)
-            && self.len.get() == len;
-        if !known {
-            self.window.store(window, Ordering::Relaxed);
-            self.len.set(len);
-            self.allow();
-            NEAR.set(self);
-        }
-        !known
+    /// Notes that the calling thread, whose seat this is, uses it for what lies in the window at `start`.
+    pub(crate) fn note_near(&self, start: usize, len: usize) {
+        self.window.store(std::ptr::with_exposed_provenance_mut(start), Ordering::Relaxed);
+        self.len.set(len);
+        self.allow();
+        NEAR.set(self);
     }
 }

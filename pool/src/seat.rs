@@ -115,11 +115,10 @@ impl SeatCtx {
         unsafe { &*self.quick.as_ptr() }
     }
 
-    /// Notes that the calling thread, whose seat this is, uses it for what lies in the window of `granule`: next time it is found at once. False if
-    /// it was already.
-    pub fn note_near(&self, granule: &Granule) -> bool {
+    /// Notes that the calling thread, whose seat this is, uses it for what lies in the window of `granule`: next time it is found at once.
+    pub fn note_near(&self, granule: &Granule) {
         let (start, len) = granule.window();
-        self.quick().note_near(start, len)
+        self.quick().note_near(start, len);
     }
 
     /// The transaction that runs on this seat, as the crates above know it; null: none.
