@@ -134,6 +134,9 @@ impl<'a> Exclusive<'a> {
     #[cold]
     #[inline(never)]
     fn take_slowly(lock: &RawLock, patience: Patience) -> Slow {
+        if let Some(held) = lock.write_beside() {
+            return Ok(How::written(held, Recovered::No, 0));
+        }
         let was_near = quick::is_near(std::ptr::from_ref(lock).addr());
         let home = Home::of(lock)?;
         home.note(lock);
@@ -285,6 +288,9 @@ impl<'a> Shared<'a> {
     #[cold]
     #[inline(never)]
     fn take_slowly(lock: &RawLock, patience: Patience) -> Slow {
+        if let Some(mark) = lock.read_beside() {
+            return Ok(How::read(Some(mark), 0));
+        }
         let was_near = quick::is_near(std::ptr::from_ref(lock).addr());
         let home = Home::of(lock)?;
         home.note(lock);

@@ -101,6 +101,48 @@ impl RawLock {
         None
     }
 
+    /// The same as [`read_at_once`](Self::read_at_once) through another mark, which is returned, while mark 0 is in use for another lock.
+    #[inline]
+    pub fn read_beside(&self) -> Option<usize> {
+        let Spot { quick, offset } = quick::within(self.address(), Quick::readable)?;
+        let marks = &quick.shared().marks.0;
+        // What it reads already, it nests; and what is not to be had through mark 0 is not through another.
+        if marks.iter().any(|m| m.load(Ordering::Relaxed) & !1 == offset)
+            || marks[0].load(Ordering::Relaxed) == 0
+        {
+            return None;
+        }
+        let k = marks.iter().position(|m| m.load(Ordering::Relaxed) == 0)?;
+        quick.nest[k].set(0);
+        let had =
+            protocol::read_at_once(&marks[k], &self.word, offset, quick.summary(), quick.is_asymmetric());
+        if had && quick.is_up_to_date() {
+            return Some(k);
+        }
+        leave(&marks[k]);
+        None
+    }
+
+    /// The same as [`write_at_once`](Self::write_at_once) through another place, which is returned, while place 0 is in use for another lock.
+    #[inline]
+    pub fn write_beside(&self) -> Option<usize> {
+        let Spot { quick, offset } = quick::within(self.address(), Quick::writable)?;
+        let (places, seat) = (&quick.shared().held, quick.seat());
+        // What is not to be had through place 0 is not through another.
+        if places[0].load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let k = (1..HELD).find(|k| places[*k].load(Ordering::Relaxed) == 0 && seat.log(*k).is_vacant())?;
+        if !protocol::write_at_once(&places[k], &self.word, offset, quick.own()) {
+            return None;
+        }
+        if quick.is_up_to_date() {
+            return Some(k);
+        }
+        self.unlock_write(seat, k);
+        None
+    }
+
     #[inline(always)]
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
@@ -339,6 +381,11 @@ impl World for Floor<'_> {
 
     fn asymmetric(&self) -> bool {
         self.seat.pool().is_asymmetric()
+    }
+
+    fn taken(&self, seat: u32) -> bool {
+        // `Inner::take_seat` takes it by CAS.
+        self.seat.pool().seat_at(seat).is_none_or(|s| s.record.load(Ordering::SeqCst) != 0)
     }
 
     fn barrier(&self) -> bool {

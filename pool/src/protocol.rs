@@ -23,7 +23,8 @@
 //! processor that runs a process of the pool (`membarrier`). A reader is interrupted by that barrier either before its load of the word, which then sees
 //! the writer, or after its store of the mark, which the writer then sees. A thread that does not run at that moment passes a full
 //! barrier of the kernel when it is switched out and in. The first read of a seat after a writer still sets the summary bit by CAS, which is such a
-//! barrier too; so a writer that finds the summary empty needs none.
+//! barrier too; so a writer that finds the summary empty needs none. Nor does one that finds nobody on the seats of the summary but itself: to take
+//! a seat is a barrier as well, so that who takes one of them later, and stores plainly because the bit stands already, sees the writer.
 //!
 //! # Lost wake-ups
 //!
@@ -68,6 +69,8 @@ pub trait World {
     fn nest(&self, mark: usize) -> &Cell<u32>;
     /// Whether readers store their marks plainly, so that writers need [`barrier`](Self::barrier).
     fn asymmetric(&self) -> bool;
+    /// Whether somebody may sit on a seat, by a SeqCst load of what is changed by a SeqCst read-modify-write when it is taken.
+    fn taken(&self, seat: u32) -> bool;
     /// A full barrier on every processor that runs a process of the pool; false when the system refuses.
     fn barrier(&self) -> bool;
     /// Waits between two looks at a word, the longer the more turns went before: each look takes the line from who works with it, so that he
@@ -304,15 +307,30 @@ pub fn write(world: &impl World, word: &AtomicU64, offset: u64) -> Result<Writte
     Ok(written)
 }
 
+/// The bits that are set.
+fn bits(mut of: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = of.trailing_zeros();
+        of &= of.wrapping_sub(1);
+        (bit < 32).then_some(bit)
+    })
+}
+
 /// Waits until no seat of the summary marks the lock.
 #[cold]
 fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(), Refusal> {
-    if world.asymmetric() && !world.barrier() {
-        return Err(Refusal::NoBarrier);
-    }
     let (me, seats) = (world.me(), world.seats());
-    let noted = (0..32).filter(|bit| summary >> bit & 1 != 0).flat_map(|bit| (bit..seats).step_by(32));
-    for seat in noted.filter(|s| *s != me) {
+    let others = || bits(summary).flat_map(|bit| (bit..seats).step_by(32)).filter(|s| *s != me);
+    if world.asymmetric() {
+        // Who takes a seat after this look finds us in the word, since to take it is a barrier; who has left read nothing any more.
+        if !others().any(|s| world.taken(s)) {
+            return Ok(());
+        }
+        if !world.barrier() {
+            return Err(Refusal::NoBarrier);
+        }
+    }
+    for seat in others() {
         // To pass over it would let a writer in beside a reader.
         for mark in world.marks(seat).ok_or(Refusal::Unseen(seat))? {
             let mut turns = 0;

@@ -158,7 +158,7 @@ fn near<'a>() -> &'a Quick {
 /// Whether `address` lies in the window that the calling thread used last.
 #[inline(always)]
 pub fn is_near(address: usize) -> bool {
-    near().offset_of(address) < near().len.get()
+    within(address, |quick| quick.len.get()).is_some()
 }
 
 /// Whether the calling thread's slot knows that this is the epoch of the process. False may mean that the thread has no seat.
@@ -173,29 +173,29 @@ pub(crate) fn leave_thread() {
     wiped::leave(thread_key());
 }
 
+/// Where what lies at `address` stands in the window that the thread used last, if it may have so much of it.
+#[inline(always)]
+pub(crate) fn within<'a>(address: usize, length: impl FnOnce(&Quick) -> usize) -> Option<Spot<'a>> {
+    let quick = near();
+    let offset = address.wrapping_sub(quick.window.load(Ordering::Relaxed).addr());
+    // Within the window that the slot names, if it names one: so there is a seat, of this process, whose pool is open.
+    (offset < length(quick)).then_some(Spot { quick, offset: offset as u64 })
+}
+
 /// The seat to read-lock what lies at `address` with, through mark 0: that is free, and no transaction runs.
 #[inline(always)]
 pub(crate) fn to_read<'a>(address: usize) -> Option<Spot<'a>> {
-    let quick = near();
-    let offset = quick.offset_of(address);
-    // Within the window that the slot names, if it names one: so there is a seat, of this process, whose pool is open.
-    let sits = offset < quick.readable.load(Ordering::Relaxed);
-    (sits && quick.first_mark().load(Ordering::Relaxed) == 0).then_some(Spot { quick, offset: offset as u64 })
+    within(address, Quick::readable).filter(|spot| spot.quick.first_mark().load(Ordering::Relaxed) == 0)
 }
 
 /// The seat to write-lock what lies at `address` with, through place 0: that is free, and no transaction runs.
 #[inline(always)]
 pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
-    let quick = near();
-    let offset = quick.offset_of(address);
-    // As in `to_read`.
-    if offset >= quick.writable.load(Ordering::Relaxed) {
-        return None;
-    }
-    let shared = quick.shared();
-    // The log too: see `Inner::retire_lock`.
-    let used = shared.held[0].load(Ordering::Relaxed) | shared.logs[0].head.load(Ordering::Relaxed);
-    (used == 0).then_some(Spot { quick, offset: offset as u64 })
+    within(address, Quick::writable).filter(|spot| {
+        let shared = spot.quick.shared();
+        // The log too: see `Inner::retire_lock`.
+        shared.held[0].load(Ordering::Relaxed) | shared.logs[0].head.load(Ordering::Relaxed) == 0
+    })
 }
 
 /// The calling thread's seat in `pool`, if it is the one used last.
@@ -242,8 +242,13 @@ impl Quick {
     }
 
     #[inline(always)]
-    fn offset_of(&self, address: usize) -> usize {
-        address.wrapping_sub(self.window.load(Ordering::Relaxed).addr())
+    pub(crate) fn readable(&self) -> usize {
+        self.readable.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn writable(&self) -> usize {
+        self.writable.load(Ordering::Relaxed)
     }
 
     /// Nobody sits here any more.
