@@ -70,7 +70,8 @@ impl RawLock {
     /// is none.
     #[inline(always)]
     pub fn read_at_once<'a>(&'a self) -> Option<&'a Quick> {
-        let Spot { quick, offset } = quick::to_read::<'a>(self.address())?;
+        let spot = quick::to_read::<'a>(self.address())?;
+        let Spot { quick, offset, .. } = spot;
         let had = protocol::read_at_once(
             quick.first_mark(),
             &self.word,
@@ -78,7 +79,7 @@ impl RawLock {
             quick.summary(),
             quick.is_asymmetric(),
         );
-        if had && quick.is_up_to_date() {
+        if had && spot.is_up_to_date() {
             return Some(quick);
         }
         leave(quick.first_mark());
@@ -89,12 +90,13 @@ impl RawLock {
     /// and this thread runs no transaction. What else it holds or reads is another lock, whose word would say so.
     #[inline(always)]
     pub fn write_at_once<'a>(&'a self) -> Option<&'a SeatCtx> {
-        let Spot { quick, offset } = quick::to_write::<'a>(self.address())?;
+        let spot = quick::to_write::<'a>(self.address())?;
+        let Spot { quick, offset, .. } = spot;
         if !protocol::write_at_once(&quick.shared().held[0], &self.word, offset, quick.own()) {
             return None;
         }
         let seat = quick.seat();
-        if quick.is_up_to_date() {
+        if spot.is_up_to_date() {
             return Some(seat);
         }
         self.unlock_first(seat);
@@ -104,7 +106,8 @@ impl RawLock {
     /// The same as [`read_at_once`](Self::read_at_once) through another mark, which is returned, while mark 0 is in use for another lock.
     #[inline]
     pub fn read_beside(&self) -> Option<usize> {
-        let Spot { quick, offset } = quick::within(self.address(), Quick::readable)?;
+        let spot = quick::within(self.address(), Quick::readable)?;
+        let Spot { quick, offset, .. } = spot;
         let marks = &quick.shared().marks.0;
         // What it reads already, it nests; and what is not to be had through mark 0 is not through another.
         if marks.iter().any(|m| m.load(Ordering::Relaxed) & !1 == offset)
@@ -116,7 +119,7 @@ impl RawLock {
         quick.nest[k].set(0);
         let had =
             protocol::read_at_once(&marks[k], &self.word, offset, quick.summary(), quick.is_asymmetric());
-        if had && quick.is_up_to_date() {
+        if had && spot.is_up_to_date() {
             return Some(k);
         }
         leave(&marks[k]);
@@ -126,7 +129,8 @@ impl RawLock {
     /// The same as [`write_at_once`](Self::write_at_once) through another place, which is returned, while place 0 is in use for another lock.
     #[inline]
     pub fn write_beside(&self) -> Option<usize> {
-        let Spot { quick, offset } = quick::within(self.address(), Quick::writable)?;
+        let spot = quick::within(self.address(), Quick::writable)?;
+        let Spot { quick, offset, .. } = spot;
         let (places, seat) = (&quick.shared().held, quick.seat());
         // What is not to be had through place 0 is not through another.
         if places[0].load(Ordering::Relaxed) == 0 {
@@ -136,7 +140,7 @@ impl RawLock {
         if !protocol::write_at_once(&places[k], &self.word, offset, quick.own()) {
             return None;
         }
-        if quick.is_up_to_date() {
+        if spot.is_up_to_date() {
             return Some(k);
         }
         self.unlock_write(seat, k);

@@ -130,9 +130,21 @@ impl Drop for OwnedQuick {
 }
 
 /// Where a lock stands, and the seat to take it with.
+#[derive(Clone, Copy)]
 pub(crate) struct Spot<'a> {
     pub(crate) quick: &'a Quick,
+    window: *const Header,
     pub(crate) offset: u64,
+}
+
+impl Spot<'_> {
+    /// Whether all of the pool is known to be usable in this process.
+    #[inline(always)]
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        // SAFETY: the window that a lock lies in, which stays mapped as long as the pool is open; the length is atomic.
+        let length = unsafe { &(*self.window).length };
+        length.load(Ordering::Acquire) <= self.quick.limit.get()
+    }
 }
 
 /// The slot of a thread that has no seat.
@@ -177,9 +189,10 @@ pub(crate) fn leave_thread() {
 #[inline(always)]
 pub(crate) fn within<'a>(address: usize, length: impl FnOnce(&Quick) -> usize) -> Option<Spot<'a>> {
     let quick = near();
-    let offset = address.wrapping_sub(quick.window.load(Ordering::Relaxed).addr());
+    let window = quick.window.load(Ordering::Relaxed);
+    let offset = address.wrapping_sub(window.addr());
     // Within the window that the slot names, if it names one: so there is a seat, of this process, whose pool is open.
-    (offset < length(quick)).then_some(Spot { quick, offset: offset as u64 })
+    (offset < length(quick)).then_some(Spot { quick, window, offset: offset as u64 })
 }
 
 /// The seat to read-lock what lies at `address` with, through mark 0: that is free, and no transaction runs.
@@ -329,13 +342,6 @@ impl Quick {
     #[inline(always)]
     pub(crate) fn own(&self) -> u64 {
         self.own as u64
-    }
-
-    /// Whether all of the pool is known to be usable in this process.
-    #[inline(always)]
-    pub(crate) fn is_up_to_date(&self) -> bool {
-        // SAFETY: the caller has found a lock in this window, which stays mapped as long as the pool is open.
-        unsafe { &*self.window.load(Ordering::Relaxed) }.length.load(Ordering::Acquire) <= self.limit.get()
     }
 
     /// Makes the state agree with the shared words again: a lock that was freed under a forgotten guard is not nested any more. Notes how
