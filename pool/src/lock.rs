@@ -265,7 +265,7 @@ impl Quick {
     }
 }
 
-/// Gives the read lock of mark 0 back, which is not nested.
+/// Gives the read lock of a mark back that is not nested.
 #[inline(always)]
 fn leave(mark: &AtomicU64) {
     if protocol::take_mark_back(mark) {

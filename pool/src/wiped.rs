@@ -3,7 +3,7 @@
 //! What stands there belongs to the process that wrote it: a child need not compare anything to know that it is not its own. Slots
 //! are given out one by one and used again; their memory stays mapped as long as the process, so that an address of one that was given
 //! back may still be read. A thread may keep the address of a slot that it had, so no other thread gets that one as long as it lives: who closes a pool
-//! gives the slots of other threads back for them.
+//! gives the slots of other threads back for them. One of a thread that has ended with a guard it forgot, or that took a seat while it ended, is not used again.
 
 use crate::quick::Quick;
 use parking_lot::{Mutex, MutexGuard};
