@@ -6,7 +6,7 @@ use crate::transaction::Running;
 use aquifer_pool::granule::granule;
 use aquifer_pool::lock::{Patience, RawLock, Recovered};
 use aquifer_pool::log::LogCx;
-use aquifer_pool::quick::Quick;
+use aquifer_pool::quick::{self, Quick};
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Result};
 use std::marker::PhantomData;
@@ -51,7 +51,10 @@ impl<'a> Home<'a> {
 
     /// The fast paths find the seat from now on, for locks in the same window; so does [`Quick::seated`].
     fn note(&self, lock: &RawLock) {
-        self.seat.note_near(granule(std::ptr::from_ref(lock).addr()));
+        let address = std::ptr::from_ref(lock).addr();
+        if !quick::is_near(address) {
+            self.seat.note_near(granule(address));
+        }
     }
 }
 
@@ -65,7 +68,7 @@ fn unboxed(e: Box<Error>) -> Error {
     *e
 }
 
-/// How a lock is held. All zeros: by the fast path, for a thread that held nothing else.
+/// How a lock is held. All zeros: by the fast path, through mark or place 0.
 ///
 /// | bits | |
 /// |---|---|
@@ -131,7 +134,15 @@ impl<'a> Exclusive<'a> {
     #[cold]
     #[inline(never)]
     fn take_slowly(lock: &RawLock, patience: Patience) -> Slow {
+        if let Some(held) = lock.write_beside() {
+            return Ok(How::written(held, Recovered::No, 0));
+        }
+        let was_near = quick::is_near(std::ptr::from_ref(lock).addr());
         let home = Home::of(lock)?;
+        home.note(lock);
+        if !was_near && lock.write_at_once().is_some() {
+            return Ok(How::FAST);
+        }
         let how = match Running::on(home.seat) {
             None => {
                 let hold = lock.write(home.seat, home.offset, patience)?;
@@ -277,7 +288,15 @@ impl<'a> Shared<'a> {
     #[cold]
     #[inline(never)]
     fn take_slowly(lock: &RawLock, patience: Patience) -> Slow {
+        if let Some(mark) = lock.read_beside() {
+            return Ok(How::read(Some(mark), 0));
+        }
+        let was_near = quick::is_near(std::ptr::from_ref(lock).addr());
         let home = Home::of(lock)?;
+        home.note(lock);
+        if !was_near && lock.read_at_once().is_some() {
+            return Ok(How::FAST);
+        }
         let how = match Running::on(home.seat) {
             None => How::read(Some(lock.read(home.seat, home.offset, patience)?), 0),
             Some(running) => {

@@ -9,6 +9,7 @@ use crate::schema::encode::encode;
 use crate::schema::show::show;
 use crate::transaction::{Running, refuse_open_log};
 use aquifer_pool::log::{LogCx, Op};
+use aquifer_pool::quick;
 use aquifer_pool::{Error, Inner, Result, fork};
 use std::fmt;
 use std::ops::Deref;
@@ -64,7 +65,9 @@ impl<T: Relocatable> Deref for Named<T> {
     /// In a child of a fork: when the child cannot join the pool, or the object was removed before it did.
     #[inline(always)]
     fn deref(&self) -> &T {
-        if self.object.epoch.load(Ordering::Relaxed) != fork::known_epoch() {
+        let epoch = self.object.epoch.load(Ordering::Relaxed);
+        // The thread's slot is at hand, and a lock will look at it anyhow.
+        if !quick::knows_epoch(epoch) && epoch != fork::known_epoch() {
             self.object.hold_in_child();
         }
         // SAFETY: a value of type `T` by its schema, in a window that stays mapped while the pool is open, held by this process.

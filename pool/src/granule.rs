@@ -19,7 +19,7 @@ pub const GRANULES: usize = 1 << (47 - 36);
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Granule {
-    /// Start of the window in this granule; 0: none.
+    /// Start of the window in this granule, exposed provenance; 0: none.
     pub(crate) start: AtomicUsize,
     /// Length of that window.
     pub(crate) len: AtomicUsize,

@@ -64,31 +64,86 @@ impl RawLock {
         RawLock { word: AtomicU64::new(0) }
     }
 
-    /// Locks for reading through mark 0, where nothing stands in the way: no writer, no other lock that this thread reads, no transaction.
+    /// Locks for reading through mark 0, where nothing stands in the way: no writer, no other use of that mark, no transaction.
+    ///
+    /// This thread may read the lock already, through another mark. Only where a writer waits must both be one (see [`protocol::read`]), and here there
+    /// is none.
     #[inline(always)]
     pub fn read_at_once<'a>(&'a self) -> Option<&'a Quick> {
-        let Spot { quick, offset, asymmetric } = quick::to_read::<'a>(self.address())?;
-        let had = protocol::read_at_once(quick.mark(), &self.word, offset, quick.summary(), asymmetric);
-        if had && quick.is_up_to_date() {
+        let spot = quick::to_read::<'a>(self.address())?;
+        let Spot { quick, offset, .. } = spot;
+        let had = protocol::read_at_once(
+            quick.first_mark(),
+            &self.word,
+            offset,
+            quick.summary(),
+            quick.is_asymmetric(),
+        );
+        if had && spot.is_up_to_date() {
             return Some(quick);
         }
-        quick.leave();
+        leave(quick.first_mark());
         None
     }
 
     /// Locks for writing through place 0, where nothing stands in the way: nobody has the lock or has read it since the last writer, who did not die,
-    /// and this thread holds and reads nothing else and runs no transaction.
+    /// and this thread runs no transaction. What else it holds or reads is another lock, whose word would say so.
     #[inline(always)]
     pub fn write_at_once<'a>(&'a self) -> Option<&'a SeatCtx> {
-        let Spot { quick, offset, .. } = quick::to_write::<'a>(self.address())?;
+        let spot = quick::to_write::<'a>(self.address())?;
+        let Spot { quick, offset, .. } = spot;
         if !protocol::write_at_once(&quick.shared().held[0], &self.word, offset, quick.own()) {
             return None;
         }
         let seat = quick.seat();
-        if quick.is_up_to_date() {
+        if spot.is_up_to_date() {
             return Some(seat);
         }
         self.unlock_first(seat);
+        None
+    }
+
+    /// The same as [`read_at_once`](Self::read_at_once) through another mark, which is returned, while mark 0 is in use for another lock.
+    #[inline]
+    pub fn read_beside(&self) -> Option<usize> {
+        let spot = quick::within(self.address(), Quick::readable)?;
+        let Spot { quick, offset, .. } = spot;
+        let marks = &quick.shared().marks.0;
+        // What it reads already, it nests; and what is not to be had through mark 0 is not through another.
+        if marks.iter().any(|m| m.load(Ordering::Relaxed) & !1 == offset)
+            || marks[0].load(Ordering::Relaxed) == 0
+        {
+            return None;
+        }
+        let k = marks.iter().position(|m| m.load(Ordering::Relaxed) == 0)?;
+        quick.nest[k].set(0);
+        let had =
+            protocol::read_at_once(&marks[k], &self.word, offset, quick.summary(), quick.is_asymmetric());
+        if had && spot.is_up_to_date() {
+            return Some(k);
+        }
+        leave(&marks[k]);
+        None
+    }
+
+    /// The same as [`write_at_once`](Self::write_at_once) through another place, which is returned, while place 0 is in use for another lock.
+    #[inline]
+    pub fn write_beside(&self) -> Option<usize> {
+        let spot = quick::within(self.address(), Quick::writable)?;
+        let Spot { quick, offset, .. } = spot;
+        let (places, seat) = (&quick.shared().held, quick.seat());
+        // What is not to be had through place 0 is not through another.
+        if places[0].load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let k = (1..HELD).find(|k| places[*k].load(Ordering::Relaxed) == 0 && seat.log(*k).is_vacant())?;
+        if !protocol::write_at_once(&places[k], &self.word, offset, quick.own()) {
+            return None;
+        }
+        if spot.is_up_to_date() {
+            return Some(k);
+        }
+        self.unlock_write(seat, k);
         None
     }
 
@@ -109,7 +164,7 @@ impl RawLock {
             Ok(mark) => mark,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyReadLocks(MARKS))),
         };
-        seat.quick().note_mark(mark, true);
+        seat.quick().note_nesting();
         // What the lock guards may lie in what was grown before it was taken: make that reachable, or fail now.
         if let Err(e) = seat.pool().follow() {
             seat.quick().unlock_read(mark);
@@ -143,7 +198,6 @@ impl RawLock {
             Ok(written) => written,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyWriteLocks(HELD))),
         };
-        seat.quick().note_held(written.held, true);
         if let Err(e) = seat.pool().follow() {
             self.unlock_write(seat, written.held);
             return Err(e);
@@ -157,8 +211,8 @@ impl RawLock {
     }
 
     /// Gives a write lock back. What was done under it must be committed.
+    #[inline(always)]
     pub fn unlock_write(&self, seat: &SeatCtx, held: usize) {
-        seat.quick().note_held(held, false);
         if protocol::unlock_write(&self.word, &seat.seat().held[held]) {
             self.wake_waiters(seat);
         }
@@ -167,9 +221,7 @@ impl RawLock {
     /// The same for what [`write_at_once`](Self::write_at_once) took.
     #[inline(always)]
     pub fn unlock_first(&self, seat: &SeatCtx) {
-        if protocol::unlock_write(&self.word, &seat.seat().held[0]) {
-            self.wake_waiters(seat);
-        }
+        self.unlock_write(seat, 0);
     }
 
     #[cold]
@@ -192,32 +244,32 @@ impl RawLock {
 }
 
 impl Quick {
-    /// Gives the read lock of mark 0 back, which is not nested (see [`reads_once`](Self::reads_once)).
-    #[inline(always)]
-    fn leave(&self) {
-        if protocol::take_mark_back(self.mark()) {
-            wake(self.mark());
-        }
-    }
-
     /// Gives what [`RawLock::read_at_once`] took back; false if there is more to do than that, and nothing was done.
     #[inline(always)]
     pub fn unlock_read_at_once(&self) -> bool {
-        let plain = self.reads_once();
-        if plain {
-            self.leave();
-        }
-        plain
+        let mark = self.mark_read_once();
+        mark.is_some_and(|mark| {
+            leave(mark);
+            true
+        })
     }
 
     /// Gives the read lock of a mark back.
     pub(crate) fn unlock_read(&self, mark: usize) {
         let at = &self.shared().marks.0[mark];
         let left = protocol::unlock_read(&self.nest[mark], at);
-        self.note_mark(mark, left == Left::Nested);
+        self.note_nesting();
         if left == Left::Awaited {
             wake(at);
         }
+    }
+}
+
+/// Gives the read lock of a mark back that is not nested.
+#[inline(always)]
+fn leave(mark: &AtomicU64) {
+    if protocol::take_mark_back(mark) {
+        wake(mark);
     }
 }
 
@@ -333,6 +385,11 @@ impl World for Floor<'_> {
 
     fn asymmetric(&self) -> bool {
         self.seat.pool().is_asymmetric()
+    }
+
+    fn taken(&self, seat: u32) -> bool {
+        // `Inner::take_seat` takes it by CAS.
+        self.seat.pool().seat_at(seat).is_none_or(|s| s.record.load(Ordering::SeqCst) != 0)
     }
 
     fn barrier(&self) -> bool {

@@ -23,7 +23,8 @@
 //! processor that runs a process of the pool (`membarrier`). A reader is interrupted by that barrier either before its load of the word, which then sees
 //! the writer, or after its store of the mark, which the writer then sees. A thread that does not run at that moment passes a full
 //! barrier of the kernel when it is switched out and in. The first read of a seat after a writer still sets the summary bit by CAS, which is such a
-//! barrier too; so a writer that finds the summary empty needs none.
+//! barrier too; so a writer that finds the summary empty needs none. Nor does one that finds nobody on the seats of the summary but itself: to take
+//! a seat is a barrier as well, so that who takes one of them later, and stores plainly because the bit stands already, sees the writer.
 //!
 //! # Lost wake-ups
 //!
@@ -68,6 +69,8 @@ pub trait World {
     fn nest(&self, mark: usize) -> &Cell<u32>;
     /// Whether readers store their marks plainly, so that writers need [`barrier`](Self::barrier).
     fn asymmetric(&self) -> bool;
+    /// Whether somebody may sit on a seat, by a SeqCst load of what is changed by a SeqCst read-modify-write when it is taken.
+    fn taken(&self, seat: u32) -> bool;
     /// A full barrier on every processor that runs a process of the pool; false when the system refuses.
     fn barrier(&self) -> bool;
     /// Waits between two looks at a word, the longer the more turns went before: each look takes the line from who works with it, so that he
@@ -115,12 +118,32 @@ pub const fn summary_bit(seat: u32) -> u64 {
     1 << (SUMMARY_SHIFT + seat % 32)
 }
 
-/// One attempt to read, without waiting, by a seat that reads nothing yet. If it fails the mark is set all the same, and is to be taken back.
+/// One attempt to read, without waiting, through a free mark. If it fails the mark is set all the same, and is to be taken back.
+///
+/// The owner's bits of `summary` may be anything: they are looked at where there is no owner.
 #[inline(always)]
 pub fn read_at_once(mark: &AtomicU64, word: &AtomicU64, offset: u64, summary: u64, asymmetric: bool) -> bool {
     set_mark(mark, offset, asymmetric);
     let w = word.load(Ordering::SeqCst);
-    w & OWNER == 0 && w & summary != 0
+    w & OWNER == 0 && (w & summary != 0 || enter(word, summary & !OWNER).is_ok())
+}
+
+/// Sets a seat's bit of the summary unless there is a writer; the word with the writer if there is one.
+#[cold]
+#[inline(never)]
+fn enter(word: &AtomicU64, bit: u64) -> Result<(), u64> {
+    let mut w = word.load(Ordering::SeqCst);
+    while w & OWNER == 0 {
+        if w & bit != 0 {
+            return Ok(());
+        }
+        // Dead before: the mark alone is to be taken back. After: the bit makes the next writer look, no more.
+        match word.compare_exchange(w, w | bit, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => return Ok(()),
+            Err(now) => w = now,
+        }
+    }
+    Err(w)
 }
 
 /// Dead before: nothing. After: the burier takes the mark back.
@@ -136,7 +159,7 @@ fn set_mark(mark: &AtomicU64, offset: u64, asymmetric: bool) {
     commit_store("read-mark");
 }
 
-/// One attempt to write, without waiting, by a seat that holds and reads nothing, of a lock that nobody has or has read since the last writer.
+/// One attempt to write, without waiting, through a free place, of a lock that nobody has or has read since the last writer.
 #[inline(always)]
 pub fn write_at_once(place: &AtomicU64, word: &AtomicU64, offset: u64, own: u64) -> bool {
     // Before the word, as in `write`.
@@ -168,7 +191,7 @@ pub fn read(world: &impl World, word: &AtomicU64, offset: u64) -> Result<usize, 
     for (k, m) in marks.iter().enumerate() {
         let m = m.load(Ordering::Relaxed) & !1;
         if m == offset {
-            // Two marks for one lock would let a writer in when the first is taken back.
+            // A second mark, set now, may be one that a waiting writer has looked at already: it would get in when the first is taken back.
             world.nest(k).set(world.nest(k).get() + 1);
             return Ok(k);
         }
@@ -180,21 +203,14 @@ pub fn read(world: &impl World, word: &AtomicU64, offset: u64) -> Result<usize, 
     let bit = summary_bit(me);
     loop {
         set_mark(&marks[k], offset, world.asymmetric());
-        let mut w = word.load(Ordering::SeqCst);
-        while w & OWNER == 0 {
-            if w & bit == 0
-                && let Err(now) = word.compare_exchange(w, w | bit, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                w = now;
-                continue;
-            }
+        let Err(seen) = enter(word, bit) else {
             world.nest(k).set(0);
             return Ok(k);
-        }
+        };
         if take_mark_back(&marks[k]) {
             world.wake(&marks[k]);
         }
-        wait_for_writer(world, word, w)?;
+        wait_for_writer(world, word, seen)?;
     }
 }
 
@@ -291,15 +307,30 @@ pub fn write(world: &impl World, word: &AtomicU64, offset: u64) -> Result<Writte
     Ok(written)
 }
 
+/// The bits that are set.
+fn bits(mut of: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = of.trailing_zeros();
+        of &= of.wrapping_sub(1);
+        (bit < 32).then_some(bit)
+    })
+}
+
 /// Waits until no seat of the summary marks the lock.
 #[cold]
 fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(), Refusal> {
-    if world.asymmetric() && !world.barrier() {
-        return Err(Refusal::NoBarrier);
-    }
     let (me, seats) = (world.me(), world.seats());
-    let noted = (0..32).filter(|bit| summary >> bit & 1 != 0).flat_map(|bit| (bit..seats).step_by(32));
-    for seat in noted.filter(|s| *s != me) {
+    let others = || bits(summary).flat_map(|bit| (bit..seats).step_by(32)).filter(|s| *s != me);
+    if world.asymmetric() {
+        // Who takes a seat after this look finds us in the word, since to take it is a barrier; who has left read nothing any more.
+        if !others().any(|s| world.taken(s)) {
+            return Ok(());
+        }
+        if !world.barrier() {
+            return Err(Refusal::NoBarrier);
+        }
+    }
+    for seat in others() {
         // To pass over it would let a writer in beside a reader.
         for mark in world.marks(seat).ok_or(Refusal::Unseen(seat))? {
             let mut turns = 0;

@@ -1,180 +1,221 @@
 //! What the fast paths of locks need of a seat, on one line, and how a thread finds it from the address of a lock.
 //!
-//! A lock is mostly taken by a thread that holds no other, runs no transaction, and used the same window last time. One comparison tells
-//! all of that: the seat's `state` has a number that no other seat ever had, and bits for whatever stands in the way. It also tells a child of a fork,
-//! where it is 0 (see `wiped`). What fails it takes the general path, which looks at everything.
+//! A lock is mostly taken by a thread that runs no transaction and used the same window last time. One comparison tells
+//! all of that: how far the lock lies from the start of that window, beside the window's length, of which the slot has a copy for readers and one for
+//! writers. A copy is 0 as long as anything stands in the way, and in a child of a fork, where all of the slot is 0 (see `wiped`). What fails it takes
+//! the general path, which looks at everything.
+//!
+//! A thread's slots are its own as long as it lives: one that it used last is never another thread's (see `wiped` again).
 //!
 //! The fast paths use mark 0, or place 0 of the held locks, and nothing private tells that these are in use: their shared words do. So taking and giving
 //! back a lock stores to the shared words alone. A store more, or one that waits for a load, would be waited for by the next lock's atomic instruction.
 
-use crate::layout::{HELD, MARKS, Seat};
+use crate::fork;
+use crate::layout::{Header, MARKS, Seat};
 use crate::protocol;
 use crate::raw::Inner;
-use crate::seat::SeatCtx;
+use crate::seat::{SeatCtx, thread_key};
 use crate::wiped;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// First of the bits of held locks.
-const HELD_SHIFT: usize = MARKS;
+/// Mark 0 is nested.
+const NESTED: u32 = 1;
 /// A transaction runs.
-const TRANSACTION: u64 = 1 << 16;
+const TRANSACTION: u32 = 1 << 1;
 /// The lock last released was waited for.
-const CONTENDED: u64 = 1 << 17;
-/// The pool's locks are asymmetric.
-const ASYMMETRIC: u64 = 1 << 18;
+const CONTENDED: u32 = 1 << 2;
 /// Somebody sits here: 0 in a child of a fork.
-const ALIVE: u64 = 1 << 23;
-const NUMBER_SHIFT: u32 = 24;
+const ALIVE: u32 = 1 << 3;
 
-const ANY_MARK: u64 = (1 << MARKS) - 1;
-const ANY_HELD: u64 = ((1 << HELD) - 1) << HELD_SHIFT;
+/// Bit 0 of [`Quick::summary`]: the pool's locks are asymmetric. A word that is looked at for the summary has no bit below 16.
+const ASYMMETRIC: u64 = 1;
 
-/// See the module. Belongs to one thread; other threads that once had the slot may look at `state`.
+/// See the module. Belongs to one thread; another one may close its pool, and stores to the atomics then.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Quick {
-    /// Bit 0: mark 0 is nested; bits 1..8: that mark is in use; bits 9..16: that place of the held locks is in use (or was: see
-    /// [`rederive`](Self::rederive)); then what else stands in the way; bits 24..64 a number of this occupation of the slot, never used again.
-    state: AtomicU64,
+    /// The window that the seat was last used in. Every window begins with the header.
+    window: AtomicPtr<Header>,
+    /// Length of that window if the seat may read at once through mark 0, else 0.
+    readable: AtomicUsize,
+    /// The same for writing through place 0.
+    writable: AtomicUsize,
+    /// Mark 0, if it may be given back at once, else null.
+    mark: AtomicPtr<AtomicU64>,
     shared: *const Seat,
-    /// Own bit of the summary in a lock word.
+    /// Own bit of the summary in a lock word, and [`ASYMMETRIC`].
     summary: u64,
-    /// The seat's number + 1, which names it in a lock word.
-    own: u64,
-    /// Published length of the pool, and how much of it is known to be usable.
-    length: *const AtomicU64,
+    /// How much of the pool is known to be usable.
     limit: Cell<u64>,
+    /// Epoch of the process (see `fork`).
+    epoch: u64,
     seat: *const SeatCtx,
-    pool: *const Inner,
+    /// Null: nobody sits here.
+    pool: AtomicPtr<Inner>,
+    /// Length of the window.
+    len: Cell<usize>,
+    /// What stands in the way.
+    state: AtomicU32,
+    /// The seat's number + 1, which names it in a lock word.
+    own: u32,
     /// How many more times than once this thread has read-locked the lock of each mark.
     pub(crate) nest: [Cell<u32>; MARKS],
 }
 
+const _: () = assert!(size_of::<Quick>() == 128);
+
+impl Quick {
+    /// A slot without a seat.
+    const fn empty() -> Quick {
+        Quick {
+            window: AtomicPtr::new(null_mut()),
+            readable: AtomicUsize::new(0),
+            writable: AtomicUsize::new(0),
+            mark: AtomicPtr::new(null_mut()),
+            shared: null(),
+            summary: 0,
+            limit: Cell::new(0),
+            epoch: 0,
+            seat: null(),
+            pool: AtomicPtr::new(null_mut()),
+            len: Cell::new(0),
+            state: AtomicU32::new(0),
+            own: 0,
+            nest: [const { Cell::new(0) }; MARKS],
+        }
+    }
+}
+
 /// Owner of a slot.
 #[derive(Debug)]
-pub(crate) struct OwnedQuick(*mut Quick);
+pub(crate) struct OwnedQuick {
+    slot: *mut Quick,
+    thread: u64,
+}
 
 impl OwnedQuick {
-    /// The slot of a seat that was just taken; `None` for want of memory.
+    /// The slot of a seat that the calling thread has just taken; `None` for want of memory.
     pub(crate) fn new(pool: &Inner, shared: &Seat, number: u32, seat: *const SeatCtx) -> Option<OwnedQuick> {
-        static NUMBER: AtomicU64 = AtomicU64::new(1);
-        let at = wiped::take()?;
-        let mode = if pool.is_asymmetric() { ASYMMETRIC } else { 0 };
-        let state = NUMBER.fetch_add(1, Ordering::Relaxed) << NUMBER_SHIFT | ALIVE | mode;
-        // SAFETY: ours alone but for `state`, which is atomic and written last.
-        unsafe {
-            (&raw mut (*at).shared).write(shared);
-            (&raw mut (*at).summary).write(protocol::summary_bit(number));
-            (&raw mut (*at).own).write(number as u64 + 1);
-            (&raw mut (*at).length).write(&raw const pool.header().length);
-            (&raw mut (*at).limit).write(Cell::new(pool.windows.limit()));
-            (&raw mut (*at).seat).write(seat);
-            (&raw mut (*at).pool).write(pool);
-            (&raw mut (*at).nest).write([const { Cell::new(0) }; MARKS]);
-            (*at).state.store(state, Ordering::Relaxed);
-        }
-        Some(OwnedQuick(at))
+        let thread = thread_key();
+        let slot = wiped::take(thread)?;
+        let quick = Quick {
+            shared,
+            summary: protocol::summary_bit(number) | if pool.is_asymmetric() { ASYMMETRIC } else { 0 },
+            limit: Cell::new(pool.windows.limit()),
+            epoch: fork::epoch(),
+            seat,
+            pool: AtomicPtr::new(std::ptr::from_ref(pool).cast_mut()),
+            state: AtomicU32::new(ALIVE),
+            own: number + 1,
+            ..Quick::empty()
+        };
+        // SAFETY: ours alone: no other thread has had it near, and this one does not look at it now.
+        unsafe { slot.write(quick) };
+        Some(OwnedQuick { slot, thread })
     }
 
     pub(crate) fn as_ptr(&self) -> *const Quick {
-        self.0
+        self.slot
     }
 }
 
 impl Drop for OwnedQuick {
     fn drop(&mut self) {
         // SAFETY: a slot stays readable for ever, and is ours until given back below.
-        unsafe { &*self.0 }.state.store(0, Ordering::Relaxed);
-        wiped::give_back(self.0);
+        unsafe { &*self.slot }.vacate();
+        wiped::give_back(self.slot, self.thread);
     }
 }
 
 /// Where a lock stands, and the seat to take it with.
+#[derive(Clone, Copy)]
 pub(crate) struct Spot<'a> {
     pub(crate) quick: &'a Quick,
+    window: *const Header,
     pub(crate) offset: u64,
-    /// Whether the pool's readers store their marks plainly.
-    pub(crate) asymmetric: bool,
 }
 
-/// The window and seat that a thread used last.
-struct Near {
-    start: Cell<usize>,
-    len: Cell<usize>,
-    quick: Cell<*const Quick>,
-    /// The seat's state when nothing stands in the way.
-    state: Cell<u64>,
+impl Spot<'_> {
+    /// Whether all of the pool is known to be usable in this process.
+    #[inline(always)]
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        // SAFETY: the window that a lock lies in, which stays mapped as long as the pool is open; the length is atomic.
+        let length = unsafe { &(*self.window).length };
+        length.load(Ordering::Acquire) <= self.quick.limit.get()
+    }
 }
+
+/// The slot of a thread that has no seat.
+struct Nowhere(Quick);
+
+// SAFETY: nobody stores to it: only a seat's owner does, and it belongs to none.
+unsafe impl Sync for Nowhere {}
+
+static NOWHERE: Nowhere = Nowhere(Quick::empty());
 
 thread_local! {
-    /// No destructor: usable until the thread is gone.
-    static NEAR: Near = const {
-        Near { start: Cell::new(0), len: Cell::new(0), quick: Cell::new(std::ptr::null()), state: Cell::new(0) }
-    };
+    /// The slot that the thread used last. No destructor: usable until the thread is gone.
+    static NEAR: Cell<*const Quick> = const { Cell::new(&raw const NOWHERE.0) };
 }
 
+/// The slot that the calling thread used last, whose owner may have left it meanwhile.
 #[inline(always)]
-fn same_number(a: u64, b: u64) -> bool {
-    (a ^ b) >> NUMBER_SHIFT == 0
+fn near<'a>() -> &'a Quick {
+    // SAFETY: slots stay readable for ever, and this one is no other thread's (see the module).
+    unsafe { &*NEAR.get() }
 }
 
-/// The calling thread's seat for what lies at `address`, if it is the one used last and its state is as it should be but for `ignored` bits.
+/// Whether `address` lies in the window that the calling thread used last.
 #[inline(always)]
-fn near<'a>(address: usize, ignored: u64) -> Option<Spot<'a>> {
-    NEAR.with(|near| {
-        let offset = address.wrapping_sub(near.start.get());
-        if offset >= near.len.get() {
-            return None;
-        }
-        let at = near.quick.get();
-        // SAFETY: `len` is not 0, so it was noted: a slot, which stays readable for ever. Only `state` is looked at before it proves that the
-        // slot is still that of this thread's seat, in this process, and its pool not closed.
-        let state = unsafe { &(*at).state }.load(Ordering::Relaxed);
-        if state & !ignored != near.state.get() {
-            return None;
-        }
-        // SAFETY: as proven.
-        Some(Spot { quick: unsafe { &*at }, offset: offset as u64, asymmetric: state & ASYMMETRIC != 0 })
-    })
+pub fn is_near(address: usize) -> bool {
+    within(address, |quick| quick.len.get()).is_some()
 }
 
-/// The seat to read-lock what lies at `address` with, through mark 0: nothing is read, and no transaction runs.
+/// Whether the calling thread's slot knows that this is the epoch of the process. False may mean that the thread has no seat.
+#[inline(always)]
+pub fn knows_epoch(epoch: u64) -> bool {
+    near().epoch == epoch
+}
+
+/// The calling thread has no slot near any more: it is about to end.
+pub(crate) fn leave_thread() {
+    NEAR.set(&raw const NOWHERE.0);
+    wiped::leave(thread_key());
+}
+
+/// Where what lies at `address` stands in the window that the thread used last, if it may have so much of it.
+#[inline(always)]
+pub(crate) fn within<'a>(address: usize, length: impl FnOnce(&Quick) -> usize) -> Option<Spot<'a>> {
+    let quick = near();
+    let window = quick.window.load(Ordering::Relaxed);
+    let offset = address.wrapping_sub(window.addr());
+    // Within the window that the slot names, if it names one: so there is a seat, of this process, whose pool is open.
+    (offset < length(quick)).then_some(Spot { quick, window, offset: offset as u64 })
+}
+
+/// The seat to read-lock what lies at `address` with, through mark 0: that is free, and no transaction runs.
 #[inline(always)]
 pub(crate) fn to_read<'a>(address: usize) -> Option<Spot<'a>> {
-    let spot = near(address, ANY_HELD | CONTENDED | ASYMMETRIC)?;
-    (spot.quick.mark().load(Ordering::Relaxed) == 0).then_some(spot)
+    within(address, Quick::readable).filter(|spot| spot.quick.first_mark().load(Ordering::Relaxed) == 0)
 }
 
-/// The seat to write-lock what lies at `address` with, through place 0: nothing is held or read, and no transaction runs.
+/// The seat to write-lock what lies at `address` with, through place 0: that is free, and no transaction runs.
 #[inline(always)]
 pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
-    let spot = near(address, ASYMMETRIC)?;
-    let shared = spot.quick.shared();
-    // The log too: see `Inner::retire_lock`.
-    let free = shared.held[0].load(Ordering::Relaxed)
-        | shared.marks.0[0].load(Ordering::Relaxed)
-        | shared.logs[0].head.load(Ordering::Relaxed);
-    (free == 0).then_some(spot)
+    within(address, Quick::writable).filter(|spot| {
+        let shared = spot.quick.shared();
+        // The log too: see `Inner::retire_lock`.
+        shared.held[0].load(Ordering::Relaxed) | shared.logs[0].head.load(Ordering::Relaxed) == 0
+    })
 }
 
 /// The calling thread's seat in `pool`, if it is the one used last.
 #[inline(always)]
 pub(crate) fn seat_of(pool: &Inner) -> Option<&SeatCtx> {
-    NEAR.with(|near| {
-        if near.len.get() == 0 {
-            return None;
-        }
-        let at = near.quick.get();
-        // SAFETY: as in `near`.
-        let state = unsafe { &(*at).state }.load(Ordering::Relaxed);
-        if !same_number(state, near.state.get()) {
-            return None;
-        }
-        // SAFETY: as in `near`.
-        let quick = unsafe { &*at };
-        std::ptr::eq(quick.pool, pool).then(|| quick.seat())
-    })
+    let quick = near();
+    std::ptr::eq(quick.pool.load(Ordering::Relaxed), pool).then(|| quick.seat())
 }
 
 impl Quick {
@@ -196,15 +237,9 @@ impl Quick {
     /// # Panics
     /// Then.
     pub fn seated<'a>() -> &'a Quick {
-        NEAR.with(|near| {
-            let at = near.quick.get();
-            assert!(!at.is_null(), "the thread has no seat");
-            // SAFETY: a slot, as in `near`.
-            let state = unsafe { &(*at).state }.load(Ordering::Relaxed);
-            assert!(same_number(state, near.state.get()), "the thread has no seat");
-            // SAFETY: as in `near`.
-            unsafe { &*at }
-        })
+        let quick = near();
+        assert!(quick.is_alive(), "the thread has no seat");
+        quick
     }
 
     /// Whether somebody sits here and runs no transaction.
@@ -213,26 +248,61 @@ impl Quick {
         self.state() & (ALIVE | TRANSACTION) == ALIVE
     }
 
+    /// Whether the pool's readers store their marks plainly.
     #[inline(always)]
-    fn state(&self) -> u64 {
+    pub(crate) fn is_asymmetric(&self) -> bool {
+        self.summary & ASYMMETRIC != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn readable(&self) -> usize {
+        self.readable.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn writable(&self) -> usize {
+        self.writable.load(Ordering::Relaxed)
+    }
+
+    /// Nobody sits here any more.
+    fn vacate(&self) {
+        for length in [&self.readable, &self.writable] {
+            length.store(0, Ordering::Relaxed);
+        }
+        self.mark.store(null_mut(), Ordering::Relaxed);
+        self.pool.store(null_mut(), Ordering::Relaxed);
+        self.state.store(0, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn state(&self) -> u32 {
         self.state.load(Ordering::Relaxed)
     }
 
-    fn set(&self, bit: u64, on: bool) {
-        let state = self.state();
-        self.state.store(if on { state | bit } else { state & !bit }, Ordering::Relaxed);
-    }
-
-    /// Notes how a mark is used now.
-    pub(crate) fn note_mark(&self, mark: usize, used: bool) {
-        self.set(1 << mark, if mark == 0 { self.nest[0].get() > 0 } else { used });
-    }
-
-    /// Notes whether a place of the held locks is used.
-    pub(crate) fn note_held(&self, held: usize, used: bool) {
-        if held > 0 {
-            self.set(1 << (HELD_SHIFT + held), used);
+    fn set(&self, bit: u32, on: bool) {
+        let old = self.state();
+        let new = if on { old | bit } else { old & !bit };
+        if new != old {
+            self.state.store(new, Ordering::Relaxed);
+            self.allow();
         }
+    }
+
+    /// Lets the fast paths have the window, as the state allows.
+    fn allow(&self) {
+        let unless = |bits| if self.state() & bits == 0 { self.len.get() } else { 0 };
+        self.readable.store(unless(NESTED | TRANSACTION), Ordering::Relaxed);
+        self.writable.store(unless(TRANSACTION | CONTENDED), Ordering::Relaxed);
+        let mark = match self.state() & (NESTED | TRANSACTION) {
+            0 => std::ptr::from_ref(self.first_mark()).cast_mut(),
+            _ => null_mut(),
+        };
+        self.mark.store(mark, Ordering::Relaxed);
+    }
+
+    /// Notes whether mark 0 is nested, after a mark was taken or given back.
+    pub(crate) fn note_nesting(&self) {
+        self.set(NESTED, self.nest[0].get() > 0);
     }
 
     pub(crate) fn note_transaction(&self, runs: bool) {
@@ -250,19 +320,19 @@ impl Quick {
         unsafe { &*self.shared }
     }
 
-    /// Mark 0.
     #[inline(always)]
-    pub(crate) fn mark(&self) -> &AtomicU64 {
+    pub(crate) fn first_mark(&self) -> &AtomicU64 {
         &self.shared().marks.0[0]
     }
 
-    /// Whether somebody sits here, runs no transaction and has not nested mark 0.
+    /// Mark 0 if somebody sits here, runs no transaction and has not nested it.
     #[inline(always)]
-    pub(crate) fn reads_once(&self) -> bool {
-        self.state() & (ALIVE | TRANSACTION | 1) == ALIVE
+    pub(crate) fn mark_read_once(&self) -> Option<&AtomicU64> {
+        // SAFETY: null or a part of the seat, for which the same holds as for `shared`.
+        unsafe { self.mark.load(Ordering::Relaxed).as_ref() }
     }
 
-    /// Own bit of the summary in a lock word.
+    /// Own bit of the summary in a lock word, and what no word has that is looked at for it.
     #[inline(always)]
     pub(crate) fn summary(&self) -> u64 {
         self.summary
@@ -271,42 +341,24 @@ impl Quick {
     /// The seat's number + 1.
     #[inline(always)]
     pub(crate) fn own(&self) -> u64 {
-        self.own
+        self.own as u64
     }
 
-    /// Whether all of the pool is known to be usable in this process.
-    #[inline(always)]
-    pub(crate) fn is_up_to_date(&self) -> bool {
-        // SAFETY: in the header, in a window that stays mapped as long as the pool is open.
-        unsafe { &*self.length }.load(Ordering::Acquire) <= self.limit.get()
-    }
-
-    /// Makes the state agree with the shared words again: locks that were freed under forgotten guards are not held any more. Notes how
+    /// Makes the state agree with the shared words again: a lock that was freed under a forgotten guard is not nested any more. Notes how
     /// far the pool is usable.
-    #[cold]
     pub(crate) fn rederive(&self) {
         self.limit.set(self.seat().pool().windows.limit());
-        let state = self.state();
-        for k in (0..MARKS).filter(|k| state >> k & 1 != 0) {
-            if self.shared().marks.0[k].load(Ordering::Relaxed) == 0 {
-                self.nest[k].set(0);
-                self.note_mark(k, false);
-            }
-        }
-        for h in (1..HELD).filter(|h| state >> (HELD_SHIFT + h) & 1 != 0) {
-            if self.shared().held[h].load(Ordering::Relaxed) == 0 && self.seat().log(h).is_vacant() {
-                self.note_held(h, false);
-            }
+        if self.nest[0].get() > 0 && self.first_mark().load(Ordering::Relaxed) == 0 {
+            self.nest[0].set(0);
+            self.note_nesting();
         }
     }
 
-    /// Notes that the calling thread uses this seat for what lies in the window at `start`.
+    /// Notes that the calling thread, whose seat this is, uses it for what lies in the window at `start`.
     pub(crate) fn note_near(&self, start: usize, len: usize) {
-        NEAR.with(|near| {
-            near.start.set(start);
-            near.len.set(len);
-            near.quick.set(self);
-            near.state.set(self.state() & !(ANY_MARK | ANY_HELD | TRANSACTION | CONTENDED | ASYMMETRIC));
-        });
+        self.window.store(std::ptr::with_exposed_provenance_mut(start), Ordering::Relaxed);
+        self.len.set(len);
+        self.allow();
+        NEAR.set(self);
     }
 }

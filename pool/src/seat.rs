@@ -115,7 +115,7 @@ impl SeatCtx {
         unsafe { &*self.quick.as_ptr() }
     }
 
-    /// Notes that the calling thread, whose seat this is, has used it for what lies in the window of `granule`: next time it is found at once.
+    /// Notes that the calling thread, whose seat this is, uses it for what lies in the window of `granule`: next time it is found at once.
     pub fn note_near(&self, granule: &Granule) {
         let (start, len) = granule.window();
         self.quick().note_near(start, len);
@@ -344,5 +344,6 @@ impl Drop for AtEnd {
                 pool.give_up_seat();
             }
         }
+        quick::leave_thread();
     }
 }

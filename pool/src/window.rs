@@ -167,7 +167,7 @@ fn granules_of(w: Window) -> impl Iterator<Item = usize> {
 fn enter_granules(w: Window, inner: *const Inner, base: *mut u8, limit: u64) {
     for address in granules_of(w) {
         let g = granule(address);
-        g.start.store(w.start.addr(), Ordering::Relaxed);
+        g.start.store(w.start.expose_provenance(), Ordering::Relaxed);
         g.len.store(w.len as usize, Ordering::Relaxed);
         g.base.store(base, Ordering::Release);
         g.limit.store(limit, Ordering::Release);

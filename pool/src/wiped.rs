@@ -2,10 +2,12 @@
 //!
 //! What stands there belongs to the process that wrote it: a child need not compare anything to know that it is not its own. Slots
 //! are given out one by one and used again; their memory stays mapped as long as the process, so that an address of one that was given
-//! back may still be read.
+//! back may still be read. A thread may keep the address of a slot that it had, so no other thread gets that one as long as it lives: who closes a pool
+//! gives the slots of other threads back for them. One of a thread that has ended with a guard it forgot, or that took a seat while it ended, is not used again.
 
 use crate::quick::Quick;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
 
 /// Slots made at a time.
 const SLOTS: usize = 64;
@@ -14,28 +16,47 @@ const SLOTS: usize = 64;
 struct Slots {
     /// Every block of [`SLOTS`] there is.
     blocks: Vec<*mut Quick>,
-    free: Vec<*mut Quick>,
+    /// By the thread that had them; for all at [`ANYBODY`].
+    free: BTreeMap<u64, Vec<*mut Quick>>,
 }
+
+/// No thread has this key.
+const ANYBODY: u64 = 0;
 
 // SAFETY: addresses of memory that belongs to the process; who takes a slot has it alone.
 unsafe impl Send for Slots {}
 
-static ALL: Mutex<Slots> = Mutex::new(Slots { blocks: Vec::new(), free: Vec::new() });
+static ALL: Mutex<Slots> = Mutex::new(Slots { blocks: Vec::new(), free: BTreeMap::new() });
 
-/// A slot of zeros (or of what its last owner left but for its `state`, which is 0); `None` for want of memory.
-pub(crate) fn take() -> Option<*mut Quick> {
-    let mut all = ALL.lock();
-    if all.free.is_empty() {
-        let block = make_block()?;
-        all.blocks.push(block);
-        all.free.extend((0..SLOTS).map(|i| block.wrapping_add(i)));
+impl Slots {
+    fn free_for(&mut self, thread: u64) -> Option<*mut Quick> {
+        self.free.get_mut(&thread)?.pop()
     }
-    all.free.pop()
 }
 
-/// Gives a slot back. One that a parent had is left where it is: guards that were copied with the parent's memory may look at it.
-pub(crate) fn give_back(slot: *mut Quick) {
-    ALL.lock().free.push(slot);
+/// A slot for a thread, of which nobody sees what stands in it; `None` for want of memory.
+pub(crate) fn take(thread: u64) -> Option<*mut Quick> {
+    let mut all = ALL.lock();
+    if let Some(slot) = all.free_for(thread).or_else(|| all.free_for(ANYBODY)) {
+        return Some(slot);
+    }
+    let block = make_block()?;
+    all.blocks.push(block);
+    all.free.entry(ANYBODY).or_default().extend((1..SLOTS).map(|i| block.wrapping_add(i)));
+    Some(block)
+}
+
+/// Gives a slot back that a thread had. One that a parent had is left where it is: guards that were copied with the parent's memory may look at it.
+pub(crate) fn give_back(slot: *mut Quick, thread: u64) {
+    ALL.lock().free.entry(thread).or_default().push(slot);
+}
+
+/// The thread looks at none of the slots any more that it had and are given back.
+pub(crate) fn leave(thread: u64) {
+    let mut all = ALL.lock();
+    if let Some(slots) = all.free.remove(&thread) {
+        all.free.entry(ANYBODY).or_default().extend(slots);
+    }
 }
 
 #[cfg(not(miri))]

@@ -6,6 +6,7 @@ mod support;
 use aquifer_pool::lock::{Patience, RawLock};
 use aquifer_pool::open::{Place, unlink};
 use aquifer_pool::{Error, Inner, Options, RawPool};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::{Child, HEAP, NO_HEAP};
@@ -73,6 +74,13 @@ fn writers_are_alone_though_readers_only_store() {
     assert_eq!(word(&pool, 3).load(Ordering::SeqCst), 0, "a reader saw a writer at work");
 }
 
+fn read_once(pool: &RawPool) {
+    let (l, offset) = lock(pool);
+    let seat = pool.seat().unwrap();
+    let mark = l.read(seat, offset, Patience::Forever).unwrap();
+    RawLock::unlock_read(seat, mark);
+}
+
 #[test]
 fn a_writer_asks_for_the_barrier_when_somebody_may_read_and_gives_up_without_it() {
     let pool = RawPool::memfd(&options(), &NO_HEAP).unwrap();
@@ -82,15 +90,25 @@ fn a_writer_asks_for_the_barrier_when_somebody_may_read_and_gives_up_without_it(
         refuse_membarrier();
         let hold = l.write(seat, offset, Patience::Forever).unwrap();
         l.unlock_write(seat, hold.held); // nobody has read
-        let mark = l.read(seat, offset, Patience::Forever).unwrap();
-        RawLock::unlock_read(seat, mark);
-        match l.write(seat, offset, Patience::Forever) {
-            Err(Error::Unsupported(why)) => assert!(why.contains("membarrier")),
-            other => panic!("{other:?}"),
-        }
+        read_once(pool);
+        let hold = l.write(seat, offset, Patience::Forever).unwrap();
+        l.unlock_write(seat, hold.held); // nobody else has
+        let (read, leave) = (Barrier::new(2), Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                read_once(pool);
+                read.wait();
+                leave.wait();
+            });
+            read.wait();
+            match l.write(seat, offset, Patience::Forever) {
+                Err(Error::Unsupported(why)) => assert!(why.contains("membarrier")),
+                other => panic!("{other:?}"),
+            }
+            leave.wait();
+        });
         assert_eq!(l.writer(), None);
-        let mark = l.read(seat, offset, Patience::Forever).unwrap();
-        RawLock::unlock_read(seat, mark);
+        read_once(pool);
         ready();
     });
     let (l, offset) = lock(&pool);

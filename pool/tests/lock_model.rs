@@ -71,7 +71,7 @@ mod atomic {
             let mut random = shuttle::rand::thread_rng();
             BUFFERS.with_borrow_mut(|b| {
                 for buffer in b {
-                    while !buffer.is_empty() && random.gen_bool(0.3) {
+                    while !buffer.is_empty() && random.gen_bool(0.1) {
                         let (at, v) = buffer.pop_front().unwrap();
                         at.store(v, Ordering::SeqCst);
                     }
@@ -115,12 +115,15 @@ use std::sync::Arc;
 
 const SEATS: usize = 3;
 const LOCK: u64 = 64;
+const OTHER: u64 = 128;
 
 #[derive(Default)]
 struct Shared {
     word: AtomicU64,
     marks: [[AtomicU64; 2]; SEATS],
     held: [[AtomicU64; 2]; SEATS],
+    /// Not 0: somebody sits there.
+    taken: [AtomicU64; SEATS],
     dead: [shuttle::sync::atomic::AtomicBool; SEATS],
     /// Stands for the byte of a process record: who has it may bury.
     burying: shuttle::sync::Mutex<()>,
@@ -134,11 +137,30 @@ enum Mode {
     #[default]
     Symmetric,
     Asymmetric,
+    /// The same where all seats share one bit of the summary.
+    Crowded,
     /// To see that the model would notice.
     WithoutBarrier,
 }
 
-const MODES: [Mode; 2] = [Mode::Symmetric, Mode::Asymmetric];
+const MODES: [Mode; 3] = [Mode::Symmetric, Mode::Asymmetric, Mode::Crowded];
+
+impl Shared {
+    /// How far the seats' numbers are apart.
+    fn step(&self) -> usize {
+        if self.mode == Mode::Crowded { 32 } else { 1 }
+    }
+
+    fn number(&self, seat: usize) -> u32 {
+        (seat * self.step()) as u32
+    }
+
+    /// The seat of a number.
+    fn seat(&self, number: u32) -> Option<usize> {
+        let (number, step) = (number as usize, self.step());
+        (number % step == 0 && number / step < SEATS).then_some(number / step)
+    }
+}
 
 struct Seat {
     shared: Arc<Shared>,
@@ -158,44 +180,58 @@ impl Seat {
             return;
         }
         let _byte = s.burying.lock().unwrap();
-        if s.word.load(Ordering::SeqCst) & protocol::OWNER == seat as u64 + 1 {
-            protocol::note_undone(&s.word, seat as u32);
+        let number = s.number(seat);
+        if s.word.load(Ordering::SeqCst) & protocol::OWNER == number as u64 + 1 {
+            protocol::note_undone(&s.word, number);
             let old = s.data[0].load(Ordering::SeqCst);
             s.data[1].store(old, Ordering::SeqCst);
         }
         for h in &s.held[seat] {
             if h.load(Ordering::SeqCst) == LOCK {
-                protocol::bury_word(self, &s.word, seat as u32);
+                protocol::bury_word(self, &s.word, number);
             }
             h.store(0, Ordering::SeqCst);
         }
         s.marks[seat].iter().for_each(|m| protocol::bury_mark(self, m));
+        s.taken[seat].store(0, Ordering::SeqCst);
+    }
+
+    fn sit_down(&self) {
+        self.shared.taken[self.me].compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).unwrap();
+    }
+
+    fn rise(&self) {
+        self.shared.taken[self.me].store(0, Ordering::SeqCst);
     }
 
     /// As `RawLock` does it: at once, or else in general.
     fn lock_to_write(&self) -> Result<usize, Refusal> {
         let s = &*self.shared;
-        let (held, mark) = (&s.held[self.me][0], &s.marks[self.me][0]);
-        if held.load(Ordering::Relaxed) == 0
-            && mark.load(Ordering::Relaxed) == 0
-            && protocol::write_at_once(held, &s.word, LOCK, self.me as u64 + 1)
-        {
+        let held = &s.held[self.me][0];
+        if held.load(Ordering::Relaxed) == 0 && protocol::write_at_once(held, &s.word, LOCK, self.own()) {
             return Ok(0);
         }
         protocol::write(self, &s.word, LOCK).map(|w| w.held)
+    }
+
+    fn own(&self) -> u64 {
+        self.me() as u64 + 1
     }
 
     fn lock_to_read(&self) -> Result<usize, Refusal> {
         let s = &*self.shared;
         let mark = &s.marks[self.me][0];
         if mark.load(Ordering::Relaxed) == 0 {
-            let summary = protocol::summary_bit(self.me as u32);
-            if protocol::read_at_once(mark, &s.word, LOCK, summary, self.asymmetric()) {
+            if protocol::read_at_once(mark, &s.word, LOCK, self.summary(), self.asymmetric()) {
                 return Ok(0);
             }
             protocol::take_mark_back(mark);
         }
         protocol::read(self, &s.word, LOCK)
+    }
+
+    fn summary(&self) -> u64 {
+        protocol::summary_bit(self.me())
     }
 
     fn write(&self) -> Result<(), Refusal> {
@@ -226,15 +262,42 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// Reads by both marks, as who has let another lock go that took the first: each guards on its own while there is no writer.
+    fn read_by_two_marks(&self) -> Result<(), Refusal> {
+        let s = &*self.shared;
+        let marks = &s.marks[self.me];
+        marks[0].store(OTHER, Ordering::Relaxed);
+        let first = protocol::read(self, &s.word, LOCK);
+        protocol::take_mark_back(&marks[0]);
+        let first = first?;
+        assert_eq!(first, 1, "the mark of another lock was used");
+        let second = self.lock_to_read()?;
+        let a = s.data[0].load(Ordering::Relaxed);
+        assert!(
+            !protocol::write_at_once(&s.held[self.me][0], &s.word, LOCK, self.own()),
+            "a writer beside its own mark"
+        );
+        protocol::unlock_read(&self.nest[first], &marks[first]);
+        assert_eq!(a, s.data[1].load(Ordering::Relaxed), "a writer is in while a reader is");
+        protocol::unlock_read(&self.nest[second], &marks[second]);
+        Ok(())
+    }
+}
+
 impl World for Seat {
     fn me(&self) -> u32 {
-        self.me as u32
+        self.shared.number(self.me)
     }
     fn seats(&self) -> u32 {
-        SEATS as u32
+        self.shared.number(SEATS)
     }
     fn marks(&self, seat: u32) -> Option<&[AtomicU64]> {
-        self.shared.marks.get(seat as usize).map(|m| &m[..])
+        static NONE: [AtomicU64; 0] = [];
+        Some(self.shared.seat(seat).map_or(&NONE, |seat| &self.shared.marks[seat]))
+    }
+    fn taken(&self, seat: u32) -> bool {
+        self.shared.seat(seat).is_some_and(|seat| self.shared.taken[seat].load(Ordering::SeqCst) != 0)
     }
     fn held(&self) -> &[AtomicU64] {
         &self.shared.held[self.me]
@@ -246,7 +309,7 @@ impl World for Seat {
         self.shared.mode != Mode::Symmetric
     }
     fn barrier(&self) -> bool {
-        if self.shared.mode == Mode::Asymmetric {
+        if self.shared.mode != Mode::WithoutBarrier {
             atomic::drain_all();
         }
         true
@@ -260,7 +323,7 @@ impl World for Seat {
     }
     fn wake(&self, _: &AtomicU64) {}
     fn ask(&self, seat: u32) {
-        self.bury(seat as usize);
+        self.bury(self.shared.seat(seat).unwrap());
     }
     fn expired(&self) -> bool {
         match self.patience.get() {
@@ -279,7 +342,12 @@ fn live(shared: Arc<Shared>, me: usize, left: u64, patience: u32, work: fn(&Seat
     LEFT.with(|l| l.set(left));
     ME.with(|m| m.set(me));
     let seat = Seat::new(&shared, me, patience);
-    if let Err(e) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&seat))) {
+    let life = || {
+        seat.sit_down();
+        work(&seat);
+        seat.rise();
+    };
+    if let Err(e) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(life)) {
         if !e.is::<Killed>() {
             std::panic::resume_unwind(e);
         }
@@ -306,6 +374,7 @@ fn scene(mode: Mode, victim: fn(&Seat), left: u64, others: [fn(&Seat); 2], patie
     ME.with(|m| m.set(SEATS));
     let last = Seat::new(&shared, 1, u32::MAX);
     last.bury(0);
+    last.sit_down();
     last.write().unwrap();
     assert_eq!(shared.word.load(Ordering::SeqCst) & protocol::LOW, 0, "the lock is free in the end");
 }
@@ -322,6 +391,15 @@ fn writes(s: &Seat) {
 fn reads(s: &Seat) {
     for _ in 0..2 {
         match s.read() {
+            Ok(()) | Err(Refusal::Expired(_)) => {}
+            Err(e) => panic!("{e:?}"),
+        }
+    }
+}
+
+fn reads_by_two_marks(s: &Seat) {
+    for _ in 0..2 {
+        match s.read_by_two_marks() {
             Ok(()) | Err(Refusal::Expired(_)) => {}
             Err(e) => panic!("{e:?}"),
         }
@@ -347,22 +425,37 @@ fn readers_and_writers_exclude_each_other() {
 }
 
 #[test]
+fn two_marks_of_one_thread_guard_one_lock() {
+    for mode in MODES {
+        shuttle::check_random(
+            move || scene(mode, reads_by_two_marks, u64::MAX, [writes, reads], u32::MAX),
+            4 * SCHEDULES,
+        );
+        shuttle::check_pct(
+            move || scene(mode, reads_by_two_marks, u64::MAX, [writes, writes], u32::MAX),
+            4 * SCHEDULES,
+            4,
+        );
+    }
+}
+
+#[test]
 #[should_panic(expected = "is in")]
 fn the_model_notices_an_asymmetric_writer_without_its_barrier() {
     let mode = Mode::WithoutBarrier;
-    shuttle::check_random(move || scene(mode, reads, u64::MAX, [writes, reads], u32::MAX), 100 * SCHEDULES);
+    shuttle::check_random(move || scene(mode, reads, u64::MAX, [writes, reads], u32::MAX), 400 * SCHEDULES);
 }
 
 #[test]
 fn a_reader_that_dies_at_any_operation_lets_the_others_go_on() {
-    for (mode, left) in MODES.into_iter().flat_map(|m| (0..26).map(move |l| (m, l))) {
+    for (mode, left) in MODES.into_iter().flat_map(|m| (0..28).map(move |l| (m, l))) {
         shuttle::check_random(move || scene(mode, reads, left, [writes, reads], u32::MAX), SCHEDULES);
     }
 }
 
 #[test]
 fn a_writer_that_dies_at_any_operation_lets_the_others_go_on() {
-    for (mode, left) in MODES.into_iter().flat_map(|m| (0..36).map(move |l| (m, l))) {
+    for (mode, left) in MODES.into_iter().flat_map(|m| (0..38).map(move |l| (m, l))) {
         shuttle::check_random(move || scene(mode, writes, left, [writes, reads], u32::MAX), SCHEDULES);
     }
 }
