@@ -5,6 +5,7 @@ use crate::descriptor::{Descriptor, Kind, State};
 use crate::slab;
 use crate::territory::{descriptor, pages_of};
 use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
+use aquifer_pool::log::{Kind as Record, RecordView};
 use aquifer_pool::{Error, Inner, Result};
 use std::sync::atomic::Ordering;
 
@@ -93,6 +94,23 @@ impl<'a> Block<'a> {
 #[inline]
 pub fn block_size(pool: &Inner, offset: u64) -> Option<u64> {
     slab::quick_size(pool, offset).or_else(|| any_size(pool, offset))
+}
+
+/// Offset and bytes of the block that an `Alloc` or `AllocRun` record speaks of, whether or not it is taken yet; `None` when there is no such slab or
+/// run. O(1).
+pub fn block_of(pool: &Inner, record: RecordView) -> Option<(u64, u64)> {
+    let (page, head) = (record.offset, descriptor(pool, record.offset).ok()?);
+    let (state, start) = (head.state(), page.checked_mul(PAGE)?);
+    match (record.kind, state.kind()) {
+        (Record::Alloc, Kind::Slab) => {
+            let size = TABLE.get(state.class())?.size as u64;
+            Some((start.checked_add(record.value.checked_mul(size)?)?, size))
+        }
+        (Record::AllocRun, Kind::Run) if head.token.load(Ordering::Relaxed) == record.value => {
+            Some((start, state.pages() * PAGE))
+        }
+        _ => None,
+    }
 }
 
 #[cold]

@@ -53,7 +53,7 @@ pub use alloc::{
     alloc, alloc_zeroed, log_chunk, permanent, quick_alloc, quick_free, raw_alloc, raw_free,
     raw_free_checked, resize_in_place, run_zeroed,
 };
-pub use block::block_size;
+pub use block::{block_of, block_size};
 pub use free::{carry_out_free, free, free_intent, undo};
 pub use reclaim::reclaim;
 pub use settle::settle;

@@ -104,7 +104,11 @@ impl<'a, T: Relocatable> WriteGuard<'a, T> {
 
     /// Makes final what was written through `&mut` to plain data, as dropping the guard would. O(1).
     ///
-    /// All other changes are final when their call returns; inside a transaction all wait for its end.
+    /// All other changes are final when their call returns, unless plain data is on loan or a value taken out of the guard is alive; inside a transaction all
+    /// wait for its end.
+    ///
+    /// Of a lock within what another guard of this thread lends, which that guard has moved, made or lent by changes that are not final, nothing is
+    /// final before these are: this call does nothing then, and the other guard decides.
     pub fn commit(&mut self) {
         self.hold.end_loans();
     }

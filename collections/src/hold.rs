@@ -75,12 +75,15 @@ fn unboxed(e: Box<Error>) -> Error {
 /// | 0..8 | place among the seat's held locks, which is also the number of the log to use outside of transactions; or read mark |
 /// | 8..10 | for writing: what the last writer left |
 /// | 10 | for reading: there is no mark, since the transaction has the lock for writing |
+/// | 11..16 | for writing: number + 1 of the log of which the lock is a guest, 0: of none |
 /// | 16..64 | the transaction that it was taken in, 0: none, [`APART`]: none, whatever runs |
 #[derive(Clone, Copy)]
 struct How(u64);
 
 const APART: u64 = (1 << 48) - 1;
 const WRITTEN: u64 = 1 << 10;
+const HOST_SHIFT: u32 = 11;
+const HOSTS: usize = 31;
 
 impl How {
     const FAST: How = How(0);
@@ -95,6 +98,15 @@ impl How {
 
     fn place(self) -> usize {
         self.0 as usize & 0xff
+    }
+
+    /// The same, as a guest of a log that is held open and concerns the lock: what is done under it becomes final, or is undone, with the rest of that log.
+    fn guest_of(self, host: Option<usize>) -> How {
+        How(self.0 | host.map_or(0, |log| (log as u64 + 1) << HOST_SHIFT))
+    }
+
+    fn host(self) -> Option<usize> {
+        (self.0 as usize >> HOST_SHIFT & HOSTS).checked_sub(1)
     }
 
     fn recovered(self) -> Recovered {
@@ -146,7 +158,7 @@ impl<'a> Exclusive<'a> {
         let how = match Running::on(home.seat) {
             None => {
                 let hold = lock.write(home.seat, home.offset, patience)?;
-                How::written(hold.held, hold.recovered, 0)
+                How::written(hold.held, hold.recovered, 0).guest_of(home.seat.host(home.offset))
             }
             Some(running) => {
                 let (held, recovered) = running.take_for_writing(lock, home.offset, patience)?;
@@ -194,7 +206,7 @@ impl<'a> Exclusive<'a> {
     fn other_log(&self) -> &'a LogCx {
         match Running::on(self.seat.0) {
             Some(running) if running.number() == self.how.transaction() => self.seat.0.bare(),
-            _ => self.seat.0.log(self.how.place()),
+            _ => self.seat.0.log(self.how.host().unwrap_or(self.how.place())),
         }
     }
 
@@ -203,14 +215,23 @@ impl<'a> Exclusive<'a> {
         Cx::of(self.log())
     }
 
-    /// Ends the loans of plain data: whoever had one has given it back.
+    /// Ends the loans of plain data: whoever had one has given it back. A guest ends none: loans of its host, by whoever lends it, may last on.
     ///
     /// # Panics
     /// In a child of a fork: the lock is the parent's.
     #[inline(always)]
     pub(crate) fn end_loans(&self) {
         self.refuse_in_child();
-        self.log().end_loans();
+        match self.how.0 {
+            0 => self.seat.0.log(0).end_loans(),
+            _ => self.end_other_loans(),
+        }
+    }
+
+    fn end_other_loans(&self) {
+        if self.how.host().is_none() {
+            self.other_log().end_loans();
+        }
     }
 
     #[inline(always)]
@@ -234,7 +255,7 @@ impl<'a> Exclusive<'a> {
                 if !matches!(transaction, 0 | APART) && running.is_none() {
                     seat.bare().close(); // it has left its transaction, perhaps with plain data on loan
                 }
-                // Killed before: the operations on loan are undone. After: everything done under the lock is final.
+                // Killed before: the operations on loan are undone. After: everything done under the lock is final. That of a guest is empty.
                 seat.log(held).close();
                 match running {
                     Some(running) => running.keep_written(lock, offset(), held),

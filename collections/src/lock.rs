@@ -7,7 +7,7 @@ use crate::place::Place;
 use crate::relocatable::{DefaultInPool, Emplace, InPlace, Kind, Relocatable};
 use crate::schema::{Schema, Shape};
 use crate::taken::Taken;
-use crate::transaction;
+use crate::transaction::{self, Running};
 use aquifer_pool::lock::{Patience, RawLock};
 use aquifer_pool::{Error, Inner, Result};
 use std::cell::UnsafeCell;
@@ -59,8 +59,12 @@ impl<T: Relocatable> Guarded<T> {
     /// The value, for who has the lock itself exclusively, so that no guard of it is alive.
     fn get_mut(&mut self, cx: Cx) -> Result<&mut T::Access> {
         // SAFETY: the guard that lent the place is alive on this thread.
-        let pool = unsafe { cx.log::<'_>() }.pool();
-        refuse_dead_writer(&self.lock, pool)?;
+        let log = unsafe { cx.log::<'_>() };
+        refuse_dead_writer(&self.lock, log.pool())?;
+        if Running::on(log.seat()).is_none() {
+            // Who takes the lock before that is final learns of it.
+            log.lend(Home::of(&self.lock)?.offset)?;
+        }
         // SAFETY: nobody else can reach the value: `self` is exclusive.
         Ok(unsafe { T::access(self.value.get(), cx) })
     }
@@ -143,8 +147,11 @@ macro_rules! lock {
         impl<T: Relocatable> Place<$name<T>> {
             /// The value, without locking: whoever has the lock exclusively is alone.
             ///
+            /// Outside of a transaction, what is changed through it becomes final as what is written through `&mut` to plain data does: when the guard that
+            /// lends the lock is next dereferenced mutably, committed or dropped. Until then a value taken out cannot be put under another guard (`TakenElsewhere`).
+            ///
             /// # Errors
-            /// `WouldBlock` when a guard of the lock was forgotten and its thread lives.
+            /// `WouldBlock` when a guard of the lock was forgotten and its thread lives; `OutOfMemory` and the like.
             pub fn get_mut(&mut self) -> Result<&mut T::Access> {
                 let cx = self.cx();
                 // SAFETY: a place is a valid value, borrowed exclusively as long as `self`.

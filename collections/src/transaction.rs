@@ -216,6 +216,14 @@ impl Running {
         }
     }
 
+    /// Before the undo: gives the locks back in whose place it puts other bytes, or whose memory it frees, be their guards forgotten.
+    fn unlock_undone(&self) {
+        let mut kept = self.kept.borrow_mut();
+        let is_undone = |k: &Kept| matches!(k.how, How::Write(_)) && self.log().takes_back(k.offset);
+        kept.iter().filter(|k| is_undone(k)).for_each(|k| self.unlock(k));
+        kept.retain(|k| !is_undone(k));
+    }
+
     #[cold]
     fn unlock_within(&self, offset: u64, len: u64) {
         let here = |k: &Kept| k.offset.wrapping_sub(offset) < len;
@@ -279,7 +287,10 @@ impl<'s> Session<'s> {
         match commit {
             // Killed before the store in here: everything is undone. After: everything is final.
             true => op.commit(),
-            false => drop(op),
+            false => {
+                self.running.unlock_undone();
+                drop(op);
+            }
         }
         self.running.unlock_all();
         Ok(())

@@ -38,6 +38,10 @@ impl Upper for Layers {
         aquifer_alloc::undo(cx, record);
     }
 
+    fn block_of(&self, pool: &Inner, record: RecordView) -> Option<(u64, u64)> {
+        aquifer_alloc::block_of(pool, record)
+    }
+
     fn carry_out(&self, cx: &LogCx, record: RecordView) -> Progress {
         match record.kind {
             Kind::Free => aquifer_alloc::carry_out_free(cx, record),

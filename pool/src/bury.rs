@@ -5,7 +5,7 @@
 //!
 //! The passes, each over all seats of the record before the next (its seats depend on each other):
 //! 1. heap: the heap's own structures and locks; waits for nothing;
-//! 2. logs: committed ones are finished, others undone;
+//! 2. logs: committed ones are finished; then locks within what is to be undone are freed, and the other logs undone;
 //! 3. words of the locks the seats held for writing;
 //! 4. read marks; then the seats and the record are free.
 //!
@@ -171,6 +171,7 @@ impl Inner {
         // Behind the commits: these may free values with locks in them, and so wait for other burials.
         r.state.fetch_or(BURYING, Ordering::SeqCst);
         dead.iter().for_each(|s| note_undone(s));
+        free_undone(&dead);
         if !dead.iter().all(|s| s.logs().iter().all(|l| l.recover(false))) {
             r.state.fetch_and(!BURYING, Ordering::SeqCst);
             return false;
@@ -252,7 +253,7 @@ fn note_undone(seat: &SeatCtx) {
     let logs = seat.logs();
     for i in 0..HELD {
         match held_word(seat, i) {
-            Some(word) if logs[i].was_undone() || logs[LOG_BARE].was_undone() => {
+            Some(word) if logs[i].was_undone() || logs[LOG_BARE].was_undone() || is_guest(seat, i) => {
                 protocol::note_undone(word, seat.number())
             }
             // The guard was forgotten and its lock freed since: the old bytes it saved are nobody's now.
@@ -260,6 +261,31 @@ fn note_undone(seat: &SeatCtx) {
             _ => {}
         }
     }
+}
+
+/// Frees the locks whose words the undo takes back, and has the dead forget them, while their memory is still what it was: what stands there afterwards is
+/// another value, or another process's memory, in which a number may by chance be that of the dead seat; and a shift that is undone carries words along.
+fn free_undone(dead: &[OwnedSeat]) {
+    let undone = || dead.iter().flat_map(|s| s.logs()).filter(|l| l.was_undone());
+    for seat in dead {
+        let floor = Floor { seat, patience: Patience::Forever };
+        for (i, held) in seat.seat().held.iter().enumerate() {
+            let (offset, word) = (held.load(Ordering::SeqCst), held_word(seat, i));
+            // Neither had nor freed by a burier: a lock that was waited for, or a forgotten one that was moved away from here, and comes back.
+            let was_had = word.is_some_and(|w| protocol::was_held_by(w, seat.number()));
+            if undone().any(|l| l.frees(offset) || l.takes_back(offset) && was_had) {
+                word.inspect(|w| protocol::bury_word(&floor, w, seat.number()));
+                // Dead before: the next burier finds the word freed. After: the lock is passed over.
+                held.store(0, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+/// Whether what was done under a held lock went to another of the seat's logs, and is undone with it.
+fn is_guest(seat: &SeatCtx, i: usize) -> bool {
+    let offset = seat.seat().held[i].load(Ordering::SeqCst);
+    seat.logs().iter().any(|l| l.was_undone() && l.concerns(offset))
 }
 
 fn held_word(seat: &SeatCtx, i: usize) -> Option<&AtomicU64> {
@@ -275,7 +301,8 @@ fn held_word(seat: &SeatCtx, i: usize) -> Option<&AtomicU64> {
 /// Pass 3 for one seat.
 fn free_words(seat: &SeatCtx) {
     let floor = Floor { seat, patience: Patience::Forever };
-    for i in 0..HELD {
+    // Inner locks were mostly taken after the outer ones, and so at a place behind theirs.
+    for i in (0..HELD).rev() {
         if let Some(word) = held_word(seat, i) {
             protocol::bury_word(&floor, word, seat.number());
         }

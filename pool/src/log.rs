@@ -12,6 +12,7 @@
 //! after all of them.
 
 mod chunk;
+mod concern;
 mod op;
 mod pair;
 mod record;

@@ -406,6 +406,12 @@ pub fn bury_word(world: &impl World, word: &AtomicU64, dead: u32) {
     }
 }
 
+/// Whether a word names the seat, or was freed by a burier.
+pub fn was_held_by(word: &AtomicU64, seat: u32) -> bool {
+    let w = word.load(Ordering::SeqCst);
+    w & OWNER == seat as u64 + 1 || w & (OWNER | RECOVERED) == RECOVERED
+}
+
 /// Notes in a word that names the dead seat that its operation is undone. Repeatable.
 pub fn note_undone(word: &AtomicU64, dead: u32) {
     let mut w = word.load(Ordering::SeqCst);

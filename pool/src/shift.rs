@@ -39,6 +39,11 @@ pub unsafe fn shift(cx: &LogCx, slots: *mut u8, count: usize, size: usize, direc
     }
 }
 
+/// Bytes of all slots that a shift has moved or will move.
+pub(crate) fn bytes(r: RecordView) -> u64 {
+    ((r.value >> 32) + 1).saturating_mul(r.aux & (UP - 1))
+}
+
 /// Progress and, for `Up`, the count are both needed to undo: 32 bits each.
 fn pack(done: u64, count: u64) -> u64 {
     done | count << 32

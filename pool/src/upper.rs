@@ -23,6 +23,11 @@ pub trait Upper: Sync + std::fmt::Debug {
     /// Undoes an intent (`Alloc`, `AllocRun`) of an operation that did not commit. Repeatable until the record is popped.
     fn undo(&self, cx: &LogCx, record: RecordView);
 
+    /// Offset and bytes of the block that an intent (`Alloc`, `AllocRun`) speaks of, if there is one.
+    fn block_of(&self, _pool: &Inner, _record: RecordView) -> Option<(u64, u64)> {
+        None
+    }
+
     /// Carries out an intent (`Free`, `DropVec`, `DropTable`) of a committed operation. Repeatable until the record is popped. Needs no memory.
     /// `DropVec` and `DropTable` push what is to be done before them (see [`LogCx::push_all`]), or are done.
     fn carry_out(&self, cx: &LogCx, record: RecordView) -> Progress;

@@ -169,6 +169,29 @@ pub(crate) unsafe fn save_spare(log: &LogCx, at: *const u8, len: usize) {
     }
 }
 
+/// Notes where a value was just made, for which [`save_spare`] was called while the log was `open` or not: if it came to be held open since, by what the
+/// value was made of, so that it shows that locks in the value are not there for good ([`LogCx::concerns`]). Undo writes the value's own bytes, which are spare then.
+///
+/// # Errors
+/// `OutOfMemory` when the log cannot be made longer.
+///
+/// # Safety
+/// As for [`LogCx::save`].
+#[inline(always)]
+pub(crate) unsafe fn note_made<T: Relocatable>(
+    log: &LogCx,
+    open: bool,
+    at: *const u8,
+    len: usize,
+) -> Result<()> {
+    if T::OWNED > 0 && !open && log.is_open() {
+        reserve_slow(log, len)?;
+        // SAFETY: the caller's contract.
+        unsafe { save_slow(log, at, len) };
+    }
+    Ok(())
+}
+
 /// # Safety
 /// As for [`LogCx::save`].
 #[cold]

@@ -232,11 +232,12 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
             return Ok(());
         }
         let op = self.log.begin();
-        let before = self.log.len();
+        let (before, open) = (self.log.len(), self.log.is_open());
         // SAFETY: slot `len` is within the capacity and not linked in; an operation is open, and undone on `Err`.
         unsafe {
             mem::save_spare(self.log, slot.cast(), size_of::<T>());
             T::emplace(source, slot, self.cx)?;
+            mem::note_made::<T>(self.log, open, slot.cast(), size_of::<T>())?;
         }
         mem::publish(self.log, before, &self.header.len, len as u64 + 1);
         // Dead before this: the element goes, with what it owns. After: it stays.

@@ -31,6 +31,8 @@ pub enum Kind {
     Cancel = 11,
     /// Undo: write `value` back at `offset`, and the byte `size` at `aux`.
     OldPair = 12,
+    /// Neither: what the lock at `offset` guards (`value` is 8, the bytes of its word) is lent, and changed on this log: see `concern`.
+    Lent = 13,
 }
 
 impl Kind {
@@ -48,6 +50,7 @@ impl Kind {
             10 => Kind::OldBlock,
             11 => Kind::Cancel,
             12 => Kind::OldPair,
+            13 => Kind::Lent,
             _ => Kind::Nothing,
         }
     }

@@ -130,12 +130,13 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         V: Emplace<B>,
     {
         mem::reserve_log(self.log, size_of::<Slot<K, V>>())?;
-        let slot = table.slot(index);
+        let (slot, open) = (table.slot(index), self.log.is_open());
         // SAFETY: a free slot, exclusively ours; an operation is open, and undone on `Err`.
         unsafe {
             mem::save_spare(self.log, slot.cast(), size_of::<Slot<K, V>>());
             key(&raw mut (*slot).key)?;
             V::emplace(value, &raw mut (*slot).value, self.cx())?;
+            mem::note_made::<V>(self.log, open, slot.cast(), size_of::<Slot<K, V>>())?;
         }
         mem::reserve_log(self.log, 0)?;
         self.mark(table, index, table::fingerprint(hash), self.counts_with(table.control(index)));

@@ -5,6 +5,7 @@ use crate::{act, change};
 use aquifer::{Error, Pool, ShBox, ShMutex};
 
 mod boxes;
+mod guests;
 mod heap;
 mod locks;
 mod maps;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Scene> {
         maps::scenes,
         sets::scenes,
         transactions::scenes,
+        guests::scenes,
         heap::scenes,
     ];
     subjects.iter().flat_map(|s| s()).collect()
