@@ -192,14 +192,29 @@ impl<'a> Exclusive<'a> {
         Cx::of(self.log())
     }
 
-    /// Ends the loans of plain data: whoever had one has given it back.
+    /// Ends the loans of plain data: whoever had one has given it back. The log of what is done from now on.
     ///
     /// # Panics
     /// In a child of a fork: the lock is the parent's.
     #[inline(always)]
-    pub(crate) fn end_loans(&self) {
+    pub(crate) fn end_loans(&self) -> &'a LogCx {
+        if self.how.0 != 0 {
+            return self.end_other_loans();
+        }
+        let log = self.seat.0.log(0);
+        if !self.seat.0.quick().is_alive() || log.is_open() {
+            std::hint::cold_path();
+            self.end_other_loans();
+        }
+        log
+    }
+
+    #[inline(never)]
+    fn end_other_loans(&self) -> &'a LogCx {
         self.refuse_in_child();
-        self.log().end_loans();
+        let log = self.log();
+        log.end_loans();
+        log
     }
 
     #[inline(always)]

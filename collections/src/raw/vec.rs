@@ -10,7 +10,7 @@ pub(crate) use access::{IterMut, access_ref};
 pub(crate) use build::build;
 
 use super::mem::{self, is_plain};
-use super::ptr;
+use super::ptr::{self, Reach};
 use crate::cx::Cx;
 use crate::place::Place;
 use crate::relocatable::{Emplace, Relocatable};
@@ -73,7 +73,7 @@ impl Header {
         }
         // No overflow unless the header is damaged; what is resolved then is still inside of the pool.
         let offset = read(&self.ptr).wrapping_add(index.wrapping_mul(size_of::<T>()) as u64);
-        ptr::resolve(self, offset, size_of::<T>() as u64).cast()
+        Reach::of(self).resolve_one(offset)
     }
 
     /// The elements.
@@ -94,35 +94,48 @@ fn read(word: &AtomicU64) -> u64 {
 }
 
 /// A vector that may be changed: its header, and the log that the changes go to.
+///
+/// Passed by value: two words that stay in registers, also beside calls that are not inlined.
 pub(crate) struct VecMut<'a, T> {
     header: &'a Header,
     log: &'a LogCx,
-    cx: Cx,
     _elements: PhantomData<&'a mut T>,
 }
+
+impl<T> Clone for VecMut<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for VecMut<'_, T> {}
 
 impl<'a, T: Relocatable> VecMut<'a, T> {
     #[inline(always)]
     pub(crate) fn of(place: &'a mut Place<ShVec<T>>) -> VecMut<'a, T> {
-        let cx = place.cx();
         // SAFETY: whoever has a place has the guard, operation or transaction of its context, on this thread, for as long.
-        let log = unsafe { cx.log() };
-        VecMut { header: &place.header, log, cx, _elements: PhantomData }
+        let log = unsafe { place.cx().log() };
+        VecMut { header: &place.header, log, _elements: PhantomData }
     }
 
     #[inline(always)]
-    pub(crate) fn len(&self) -> usize {
+    fn cx(self) -> Cx {
+        Cx::of(self.log)
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(self) -> usize {
         self.header.len()
     }
 
     /// Address of the first of `count` elements, used or spare.
     #[inline(always)]
-    fn at(&self, count: usize) -> *mut T {
+    fn at(self, count: usize) -> *mut T {
         self.header.elements(count)
     }
 
     #[inline]
-    fn check(&self, index: usize) -> usize {
+    fn check(self, index: usize) -> usize {
         let len = self.len();
         assert!(index < len, "index out of bounds: the len is {len} but the index is {index}");
         len
@@ -130,7 +143,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
 
     /// Before elements are moved or dropped: see [`release_locks_in`].
     #[inline(always)]
-    fn release_locks(&self) {
+    fn release_locks(self) {
         release_locks_in(self.log, || (self.header.ptr.load(Relaxed), self.len() * size_of::<T>()));
     }
 }

@@ -7,7 +7,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     pub(crate) fn get_mut(self, index: usize) -> Option<&'a mut T::Access> {
         let slot = (index < self.len()).then(|| self.header.slot::<T>(index))?;
         // SAFETY: an element, exclusively ours for `'a` by the place that `self` was made of.
-        Some(unsafe { T::access(slot, self.cx) })
+        Some(unsafe { T::access(slot, self.cx()) })
     }
 
     /// All elements as plain memory; their old bytes are kept in a block until the loan is over.
@@ -27,7 +27,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
 
     pub(crate) fn iter_mut(self) -> IterMut<'a, T> {
         let first = self.at(self.len());
-        IterMut { first, next: 0, end: self.len(), cx: self.cx, _elements: PhantomData }
+        IterMut { first, next: 0, end: self.len(), cx: self.cx(), _elements: PhantomData }
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 impl<T: Relocatable> VecMut<'_, T> {
     /// Appends copies of plain elements.
-    pub(crate) fn append(&self, items: &[T]) -> Result<()> {
+    pub(crate) fn append(self, items: &[T]) -> Result<()> {
         debug_assert!(is_plain::<T>());
         self.reserve(items.len())?;
         mem::reserve_log(self.log, size_of_val(items))?;
@@ -20,7 +20,7 @@ impl<T: Relocatable> VecMut<'_, T> {
     }
 
     /// Shortens to `len`.
-    pub(crate) fn truncate(&self, len: usize) {
+    pub(crate) fn truncate(self, len: usize) {
         let old = self.len();
         if len >= old {
             return;
@@ -50,7 +50,7 @@ impl<T: Relocatable> VecMut<'_, T> {
     }
 
     /// Removes all; while the log is held open the block goes too, so that this is a handful of records however many there are.
-    pub(crate) fn clear(&self) {
+    pub(crate) fn clear(self) {
         if T::OWNED == 0 || !self.log.is_open() {
             return self.truncate(0);
         }
@@ -69,7 +69,7 @@ impl<T: Relocatable> VecMut<'_, T> {
     ///
     /// It is asked about the elements where they are, before the operation begins: it may lock and change what an element guards, which
     /// is final at once and must not be done to copies that a panic throws away.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(usize, &[T]) -> bool) -> Result<()> {
+    pub(crate) fn retain(self, mut keep: impl FnMut(usize, &[T]) -> bool) -> Result<()> {
         let elements = self.header.as_slice::<T>();
         let kept: Vec<usize> = (0..elements.len()).filter(|i| keep(*i, elements)).collect();
         if kept.len() == elements.len() {
@@ -83,7 +83,7 @@ impl<T: Relocatable> VecMut<'_, T> {
 
     /// Moves all elements to a new block, has `arrange` put them in order and say how many stay, and swaps the block in. What does not stay
     /// must stand behind what stays. No code of the user's may run in `arrange`.
-    fn rearrange(&self, arrange: impl FnOnce(&mut [T]) -> usize) -> Result<()> {
+    fn rearrange(self, arrange: impl FnOnce(&mut [T]) -> usize) -> Result<()> {
         let (h, len) = (self.header, self.len());
         if len == 0 {
             return Ok(());
@@ -122,7 +122,7 @@ impl<T: Relocatable> VecMut<'_, T> {
     }
 
     /// Turns the order round.
-    pub(crate) fn reverse(&self) -> Result<()> {
+    pub(crate) fn reverse(self) -> Result<()> {
         self.rearrange(|elements| {
             elements.reverse();
             elements.len()
@@ -130,7 +130,7 @@ impl<T: Relocatable> VecMut<'_, T> {
     }
 
     /// Plain elements, copied to private memory.
-    fn private_copy(&self) -> Vec<T> {
+    fn private_copy(self) -> Vec<T> {
         debug_assert!(is_plain::<T>());
         let elements = self.header.as_slice::<T>();
         let mut copy = Vec::with_capacity(elements.len());
@@ -143,7 +143,7 @@ impl<T: Relocatable> VecMut<'_, T> {
     }
 
     /// Sorts, keeping the order of equal elements.
-    pub(crate) fn sort(&self, mut compare: impl FnMut(&T, &T) -> Ordering) -> Result<()> {
+    pub(crate) fn sort(self, mut compare: impl FnMut(&T, &T) -> Ordering) -> Result<()> {
         if is_plain::<T>() {
             // A private copy is sorted: comparing is the user's code, which runs in no operation.
             let mut sorted = self.private_copy();

@@ -4,25 +4,28 @@ use super::*;
 
 impl<'a, T: Relocatable> VecMut<'a, T> {
     #[inline(always)]
-    pub(crate) fn push<S>(&self, source: S) -> Result<()>
+    pub(crate) fn push<S>(self, source: S) -> Result<()>
     where
         T: Emplace<S>,
     {
         let len = self.len();
-        if is_plain::<T>() && len < self.header.cap() && !self.log.is_open() {
+        if is_plain::<T>() && !self.log.is_open() && len < self.header.cap() {
             if planted("publish-before-initialise") {
                 mem::publish_now(&self.header.len, len as u64 + 1);
             }
             // SAFETY: slot `len` is within the capacity, and nobody looks at it yet; plain data logs nothing, so that no operation need be open.
-            unsafe { T::emplace(source, self.header.slot(len), self.cx)? };
+            unsafe { T::emplace(source, self.header.slot(len), self.cx())? };
             mem::publish_now(&self.header.len, len as u64 + 1);
             return Ok(());
+        }
+        if is_plain::<T>() {
+            std::hint::cold_path();
         }
         self.push_logged(len, source)
     }
 
     #[inline(never)]
-    fn push_logged<S>(&self, len: usize, source: S) -> Result<()>
+    fn push_logged<S>(self, len: usize, source: S) -> Result<()>
     where
         T: Emplace<S>,
     {
@@ -33,7 +36,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
             // SAFETY: as in `push`; saved if it may matter.
             unsafe {
                 mem::save_spare(self.log, slot.cast(), size_of::<T>());
-                T::emplace(source, slot, self.cx)?;
+                T::emplace(source, slot, self.cx())?;
             }
             mem::publish_alone(self.log, &self.header.len, len as u64 + 1);
             return Ok(());
@@ -43,7 +46,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         // SAFETY: slot `len` is within the capacity and not linked in; an operation is open, and undone on `Err`.
         unsafe {
             mem::save_spare(self.log, slot.cast(), size_of::<T>());
-            T::emplace(source, slot, self.cx)?;
+            T::emplace(source, slot, self.cx())?;
         }
         mem::publish(self.log, before, &self.header.len, len as u64 + 1);
         // Dead before this: the element goes, with what it owns. After: it stays.
@@ -51,7 +54,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         Ok(())
     }
 
-    pub(crate) fn insert<S>(&self, index: usize, source: S) -> Result<()>
+    pub(crate) fn insert<S>(self, index: usize, source: S) -> Result<()>
     where
         T: Emplace<S>,
     {
@@ -61,7 +64,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         let op = self.log.begin();
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: room for one value; an operation is open, and undone on `Err`.
-        unsafe { T::emplace(source, value.as_mut_ptr(), self.cx)? };
+        unsafe { T::emplace(source, value.as_mut_ptr(), self.cx())? };
         mem::reserve_log(self.log, size_of::<T>())?;
         let first = self.at(len + 1);
         self.release_locks();
@@ -84,22 +87,22 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     }
 
     #[inline]
-    pub(crate) fn pop(&self) -> Option<T::Taken<'a>> {
+    pub(crate) fn pop(self) -> Option<T::Taken<'a>> {
         let last = self.len().checked_sub(1)?;
         let slot = self.header.slot::<T>(last);
         if is_plain::<T>() {
             mem::publish_alone(self.log, &self.header.len, last as u64);
             // SAFETY: unlinked by the new length; plain data is copied out.
-            return Some(unsafe { T::taken(slot, self.cx) });
+            return Some(unsafe { T::taken(slot, self.cx()) });
         }
         self.release_locks();
         let op = self.log.begin();
         mem::change(self.log, &self.header.len, last as u64);
         // SAFETY: unlinked by the new length; its bytes stay, since the vector is borrowed for `'a`.
-        Some(unsafe { mem::hand_out(op, slot, self.cx) })
+        Some(unsafe { mem::hand_out(op, slot, self.cx()) })
     }
 
-    pub(crate) fn remove(&self, index: usize) -> T::Taken<'a> {
+    pub(crate) fn remove(self, index: usize) -> T::Taken<'a> {
         let last = self.check(index) - 1;
         let first = self.at(last + 1);
         self.release_locks();
@@ -119,21 +122,21 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         };
         mem::change(self.log, &self.header.len, last as u64);
         // SAFETY: the value is now beyond the length; its bytes stay, since the vector is borrowed for `'a`.
-        unsafe { mem::hand_out(op, spare, self.cx) }
+        unsafe { mem::hand_out(op, spare, self.cx()) }
     }
 
-    pub(crate) fn swap_remove(&self, index: usize) -> T::Taken<'a> {
+    pub(crate) fn swap_remove(self, index: usize) -> T::Taken<'a> {
         let last = self.check(index) - 1;
         self.release_locks();
         let op = self.log.begin();
         self.exchange(index, last);
         mem::change(self.log, &self.header.len, last as u64);
         // SAFETY: the value is now beyond the length; its bytes stay, since the vector is borrowed for `'a`.
-        unsafe { mem::hand_out(op, self.at(last + 1).add(last), self.cx) }
+        unsafe { mem::hand_out(op, self.at(last + 1).add(last), self.cx()) }
     }
 
     /// Exchanges two elements within the open operation.
-    fn exchange(&self, a: usize, b: usize) {
+    fn exchange(self, a: usize, b: usize) {
         if a == b {
             return;
         }
@@ -153,7 +156,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         }
     }
 
-    pub(crate) fn swap(&self, a: usize, b: usize) {
+    pub(crate) fn swap(self, a: usize, b: usize) {
         self.check(a);
         self.check(b);
         let op = self.log.begin();

@@ -5,13 +5,13 @@ use super::*;
 impl<T: Relocatable> VecMut<'_, T> {
     /// Room for `more` elements beyond the length; grows by half at least, so that pushing costs the same on average.
     #[inline(always)]
-    pub(crate) fn reserve(&self, more: usize) -> Result<()> {
+    pub(crate) fn reserve(self, more: usize) -> Result<()> {
         if self.header.cap() - self.len().min(self.header.cap()) >= more { Ok(()) } else { self.grow(more) }
     }
 
     #[cold]
     #[inline(never)]
-    fn grow(&self, more: usize) -> Result<()> {
+    fn grow(self, more: usize) -> Result<()> {
         let (len, cap) = (self.len(), self.header.cap());
         let need = len.checked_add(more).ok_or(Error::TooLarge(more, size_of::<T>()))?;
         let wanted = if size_of::<T>() == 0 {
@@ -26,7 +26,7 @@ impl<T: Relocatable> VecMut<'_, T> {
     }
 
     /// Exactly `cap` places, in the same block if it can be.
-    pub(crate) fn resize(&self, cap: usize) -> Result<()> {
+    pub(crate) fn resize(self, cap: usize) -> Result<()> {
         let h = self.header;
         let bytes = mem::bytes_of(cap, size_of::<T>())?;
         let old = h.ptr.load(Relaxed);
@@ -52,7 +52,7 @@ impl<T: Relocatable> VecMut<'_, T> {
     }
 
     /// Gives spare room back.
-    pub(crate) fn shrink(&self) -> Result<()> {
+    pub(crate) fn shrink(self) -> Result<()> {
         let h = self.header;
         if size_of::<T>() == 0 || h.cap() == self.len() {
             return Ok(());
