@@ -154,6 +154,8 @@ impl<'a> Exclusive<'a> {
 
     #[inline(always)]
     fn new(lock: &'a RawLock, seat: &'a SeatCtx, how: How) -> Exclusive<'a> {
+        // The log to use when no transaction runs; while one runs, its own is held open and knows none.
+        seat.log(how.place()).forget_resolved();
         Exclusive { lock, seat: Seated(seat), how, _thread: NotSend_GuardBelongsToItsThread::default() }
     }
 

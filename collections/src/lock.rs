@@ -59,8 +59,10 @@ impl<T: Relocatable> Guarded<T> {
     /// The value, for who has the lock itself exclusively, so that no guard of it is alive.
     fn get_mut(&mut self, cx: Cx) -> Result<&mut T::Access> {
         // SAFETY: the guard that lent the place is alive on this thread.
-        let pool = unsafe { cx.log::<'_>() }.pool();
-        refuse_dead_writer(&self.lock, pool)?;
+        let log = unsafe { cx.log::<'_>() };
+        refuse_dead_writer(&self.lock, log.pool())?;
+        // Whoever has locked it since it was reached this way had another log.
+        log.forget_resolved();
         // SAFETY: nobody else can reach the value: `self` is exclusive.
         Ok(unsafe { T::access(self.value.get(), cx) })
     }
