@@ -38,7 +38,10 @@ impl<T: Relocatable> VecMut<'_, T> {
             op.commit();
             return Ok(());
         }
-        let (new, to) = mem::block(self.log, bytes, align_of::<T>())?;
+        let (new, to) = match old != 0 && cap > h.cap() {
+            true => mem::block_to_grow(self.log, bytes, align_of::<T>())?,
+            false => mem::block(self.log, bytes, align_of::<T>())?,
+        };
         let len = self.len();
         self.release_locks();
         // SAFETY: `len` elements are in the old block, and fit the new one (callers ask for no less); the blocks differ.
