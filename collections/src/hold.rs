@@ -178,14 +178,7 @@ impl<'a> Exclusive<'a> {
     pub(crate) fn log(&self) -> &'a LogCx {
         match self.how.0 {
             0 => self.seat.0.log(0),
-            _ => self.other_log(),
-        }
-    }
-
-    fn other_log(&self) -> &'a LogCx {
-        match Running::on(self.seat.0) {
-            Some(running) if running.number() == self.how.transaction() => self.seat.0.bare(),
-            _ => self.seat.0.log(self.how.place()),
+            _ => other_log(self.seat.0, self.how),
         }
     }
 
@@ -200,30 +193,18 @@ impl<'a> Exclusive<'a> {
     /// In a child of a fork: the lock is the parent's.
     #[inline(always)]
     pub(crate) fn end_loans(&self) -> &'a LogCx {
-        if self.how.0 != 0 {
-            return self.end_other_loans();
+        let (seat, how) = (self.seat.0, self.how);
+        let log = seat.log(0);
+        if how.0 == 0 && seat.quick().is_alive() && !log.is_open() {
+            return log;
         }
-        let log = self.seat.0.log(0);
-        if !self.seat.0.quick().is_alive() || log.is_open() {
-            std::hint::cold_path();
-            self.end_other_loans();
-        }
-        log
-    }
-
-    #[inline(never)]
-    fn end_other_loans(&self) -> &'a LogCx {
-        self.refuse_in_child();
-        let log = self.log();
-        log.end_loans();
-        log
+        std::hint::cold_path();
+        end_other_loans(seat, how)
     }
 
     #[inline(always)]
     pub(crate) fn refuse_in_child(&self) {
-        if !self.seat.0.quick().is_alive() {
-            belongs_to_parent();
-        }
+        refuse_in_child(self.seat.0);
     }
 
     #[cold]
@@ -249,6 +230,32 @@ impl<'a> Exclusive<'a> {
                 }
             }
         }
+    }
+}
+
+fn other_log(seat: &SeatCtx, how: How) -> &LogCx {
+    match Running::on(seat) {
+        Some(running) if running.number() == how.transaction() => seat.bare(),
+        _ => seat.log(how.place()),
+    }
+}
+
+/// By value: a guard of which nobody takes the address stays in registers.
+#[inline(never)]
+fn end_other_loans(seat: &SeatCtx, how: How) -> &LogCx {
+    refuse_in_child(seat);
+    let log = match how.0 {
+        0 => seat.log(0),
+        _ => other_log(seat, how),
+    };
+    log.end_loans();
+    log
+}
+
+#[inline(always)]
+fn refuse_in_child(seat: &SeatCtx) {
+    if !seat.quick().is_alive() {
+        belongs_to_parent();
     }
 }
 
