@@ -4,7 +4,7 @@ use crate::actor::Actor;
 use crate::block::Block;
 use crate::class::{COUNT, class_of};
 use crate::descriptor::{Kind, State};
-use crate::{free, runs, slab};
+use crate::{free, index, runs, slab};
 use aquifer_pool::layout::PAGE;
 use aquifer_pool::log::LogCx;
 use aquifer_pool::seat::SeatCtx;
@@ -14,6 +14,8 @@ use std::alloc::Layout;
 /// Records that must fit before an allocation is noted: its own, and room for the words that an operation changes once all it needs is
 /// allocated. So it is the allocation that fails when a log cannot be made longer, and not what follows it.
 pub(crate) const NOTE_AND_ROOM: u32 = 8;
+/// Below, moving costs little.
+const LARGE: usize = 1 << 20;
 /// Larger requests are refused without looking: no pool is as long.
 const ABSURD: usize = 1 << 46;
 /// The form of a run.
@@ -29,6 +31,19 @@ pub fn alloc(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
     alloc_for::<false>(cx, size, align)
 }
 
+/// [`alloc`], for what will be made longer: a large block is put where much is free behind it, if there is such a place, so that
+/// [`resize_in_place`] need not move it.
+///
+/// # Errors
+/// As [`alloc()`].
+#[inline]
+pub fn alloc_to_grow(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
+    if size < LARGE {
+        return alloc(cx, size, align);
+    }
+    alloc_pages(cx, size, align, RUN, index::find_roomy)
+}
+
 /// `BY_HAND`: blocks that nothing in the pool need refer to stand in slabs and runs of their own.
 #[inline(always)]
 fn alloc_for<const BY_HAND: bool>(cx: &LogCx, size: usize, align: usize) -> Result<u64> {
@@ -37,17 +52,17 @@ fn alloc_for<const BY_HAND: bool>(cx: &LogCx, size: usize, align: usize) -> Resu
             cx.reserve(NOTE_AND_ROOM)?;
             slab::alloc(cx, if BY_HAND { COUNT + class } else { class })
         }
-        None => alloc_pages(cx, size, align, if BY_HAND { RUN.by_hand() } else { RUN }),
+        None => alloc_pages(cx, size, align, if BY_HAND { RUN.by_hand() } else { RUN }, index::find),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn alloc_pages(cx: &LogCx, size: usize, align: usize, form: State) -> Result<u64> {
+fn alloc_pages(cx: &LogCx, size: usize, align: usize, form: State, find: runs::Find) -> Result<u64> {
     if size > ABSURD || align > ABSURD {
         return Err(Error::TooLarge(1, size.max(align)));
     }
-    runs::alloc(cx, pages_for(size), (align as u64).div_ceil(PAGE).max(1), form)
+    runs::alloc(cx, pages_for(size), (align as u64).div_ceil(PAGE).max(1), form, find)
 }
 
 /// Pages of a run of `size` bytes.
@@ -73,7 +88,8 @@ fn zero(pool: &Inner, offset: u64, bytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whether the block at `offset` serves for `size` bytes where it stands; a run is made longer if the pages behind it are free.
+/// Whether the block at `offset` serves for `size` bytes where it stands; a run is made longer if the pages behind it are free, or can be
+/// added to the pool because it is the last.
 ///
 /// Nothing is made shorter in place, since the operation may be undone: for less than the block's class or pages the answer is `false`, and the
 /// caller allocates anew. A run that was made longer stays so if the operation is undone. O(pages) for runs, O(1) else.
@@ -100,7 +116,7 @@ pub fn resize_in_place(cx: &LogCx, offset: u64, size: usize) -> Result<bool> {
 /// # Errors
 /// As [`alloc()`].
 pub fn log_chunk(cx: &LogCx, bytes: u64) -> Result<u64> {
-    runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, RUN)
+    runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, RUN, index::find)
 }
 
 /// A run of `bytes` zeros, whatever slabs there are for blocks of that size; noted on `cx`.
@@ -118,7 +134,7 @@ pub fn run_zeroed(cx: &LogCx, bytes: u64) -> Result<u64> {
 /// # Errors
 /// As [`alloc()`].
 pub fn permanent(cx: &LogCx, bytes: u64) -> Result<u64> {
-    let offset = runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, State::new(Kind::Meta, 0))?;
+    let offset = runs::alloc(cx, bytes.div_ceil(PAGE).max(1), 1, State::new(Kind::Meta, 0), index::find)?;
     zero(cx.pool(), offset, bytes as usize)?;
     Ok(offset)
 }

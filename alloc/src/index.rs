@@ -124,6 +124,16 @@ pub(crate) fn find(pool: &Inner, pages: u64, align: u64) -> Result<Option<u64>> 
     }
 }
 
+/// The same, where up to eight times as many pages are free, if there is such a place.
+pub(crate) fn find_roomy(pool: &Inner, pages: u64, align: u64) -> Result<Option<u64>> {
+    for times in [8, 4, 2] {
+        if let Some(first) = find(pool, pages * times, align)? {
+            return Ok(Some(first));
+        }
+    }
+    find(pool, pages, align)
+}
+
 /// First fit from the chunk of page `from` on, and the chunk where the first run of at least `least` pages begins.
 fn search(pool: &Inner, from: u64, wanted: Wanted, least: u64) -> Result<(Option<u64>, u64)> {
     let (mut first, mut len) = (from, 0);

@@ -50,7 +50,7 @@ mod verify;
 mod word;
 
 pub use alloc::{
-    alloc, alloc_zeroed, log_chunk, permanent, quick_alloc, quick_free, raw_alloc, raw_free,
+    alloc, alloc_to_grow, alloc_zeroed, log_chunk, permanent, quick_alloc, quick_free, raw_alloc, raw_free,
     raw_free_checked, resize_in_place, run_zeroed,
 };
 pub use block::{block_of, block_size};

@@ -10,21 +10,25 @@ use crate::{grow, index};
 use aquifer_pool::layout::{PAGE, fresh};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
 use aquifer_pool::plant::commit_store;
-use aquifer_pool::{Error, Result};
+use aquifer_pool::{Error, Inner, Result};
 use std::sync::atomic::Ordering;
+
+/// Where so many free pages begin, at a multiple of so many.
+pub(crate) type Find = fn(&Inner, u64, u64) -> Result<Option<u64>>;
 
 /// Finds free pages, makes room if there are none, and has `make` turn them into something by one commit store.
 pub(crate) fn take(
     actor: Actor<'_>,
     pages: u64,
     align: u64,
+    find: Find,
     mut make: impl FnMut(u64) -> Result<()>,
 ) -> Result<u64> {
     loop {
         let seen = pages_of(actor.pool);
         let turn = Turn::take(actor);
         let lock = HeapLock::acquire(actor)?;
-        if let Some(first) = index::find(actor.pool, pages, align)? {
+        if let Some(first) = find(actor.pool, pages, align)? {
             check_free(actor, first, pages)?;
             lock.change(first, pages, Some(false), || make(first))?;
             return Ok(first);
@@ -47,7 +51,7 @@ fn check_free(actor: Actor<'_>, first: u64, pages: u64) -> Result<()> {
 
 /// Allocates a run of the form given (a state of no pages) and notes it on the log, so that undo gives it back.
 #[cold]
-pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, form: State) -> Result<u64> {
+pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, form: State, find: Find) -> Result<u64> {
     if pages > BUSY_PAGES || align > BUSY_PAGES {
         return Err(Error::TooLarge(1, (pages.max(align) as usize).saturating_mul(PAGE as usize)));
     }
@@ -57,7 +61,7 @@ pub(crate) fn alloc(cx: &LogCx, pages: u64, align: u64, form: State) -> Result<u
     if let Some(page) = alloc_spare(cx, actor, pages, align, form, token) {
         return Ok(page * PAGE);
     }
-    let first = take(actor, pages, align, |first| {
+    let first = take(actor, pages, align, find, |first| {
         let head = descriptor(actor.pool, first)?;
         // Dead after: undo finds no run of this token.
         cx.push(RecordView::new(Record::AllocRun, first, token));
@@ -113,26 +117,38 @@ fn is_run(actor: Actor<'_>, page: u64, head: &Descriptor, token: u64, kinds: &[K
 }
 
 /// Makes a run longer without moving it, if the pages behind it are free; true if it has `pages` pages now.
+///
+/// Behind a run at the end of the pool they are added, if there is no other place for the longer run either.
 pub(crate) fn extend(actor: Actor<'_>, page: u64, pages: u64) -> Result<bool> {
     if pages > BUSY_PAGES {
         return Ok(false);
     }
     let head = descriptor(actor.pool, page)?;
-    let lock = HeapLock::acquire(actor)?;
-    let old = head.state();
-    let free = |from: u64| index::all_free(actor.pool, page + from, pages - from);
-    if old.kind() != Kind::Run
-        || old.pages() > pages
-        || page + pages > pages_of(actor.pool)
-        || !free(old.pages())?
-    {
-        return Ok(false);
+    loop {
+        let seen = pages_of(actor.pool);
+        let lock = HeapLock::acquire(actor)?;
+        let old = head.state();
+        let (from, end) = (page + old.pages(), page + pages);
+        let there = end.min(seen);
+        if old.kind() != Kind::Run
+            || from > there
+            || !index::all_free(actor.pool, from, there - from)?
+            || (there < end && index::find(actor.pool, pages, 1)?.is_some())
+        {
+            return Ok(false);
+        }
+        if there == end {
+            check_free(actor, from, end - from)?;
+            lock.change(page, pages, Some(false), || {
+                // Dead before: as long as it was. After: longer, which harms no operation that is undone.
+                head.set_state(old.with_more_pages(pages));
+                Ok(())
+            })?;
+            return Ok(true);
+        }
+        drop(lock);
+        if grow::make_room(actor, end - from, 1, seen).is_err() {
+            return Ok(false);
+        }
     }
-    check_free(actor, page + old.pages(), pages - old.pages())?;
-    lock.change(page, pages, Some(false), || {
-        // Dead before: as long as it was. After: longer, which harms no operation that is undone.
-        head.set_state(old.with_more_pages(pages));
-        Ok(())
-    })?;
-    Ok(true)
 }

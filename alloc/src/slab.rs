@@ -15,7 +15,7 @@ use crate::descriptor::{Descriptor, Kind, State};
 use crate::territory::{descriptor, known, pages_of};
 use crate::turn::Turn;
 use crate::word::{acquire_page, release_page};
-use crate::{reclaim, runs};
+use crate::{index, reclaim, runs};
 use aquifer_pool::hand::{Hand, Hands};
 use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
@@ -357,7 +357,7 @@ fn became_empty(ctx: &SeatCtx, slab: Slab<'_>, class: usize) {
 #[cold]
 fn add(actor: Actor<'_>, class: usize, after: u64) -> Result<()> {
     let pages = TABLE[class].pages as u64;
-    runs::take(actor, pages, 1, |page| {
+    runs::take(actor, pages, 1, index::find, |page| {
         let head = descriptor(actor.pool, page)?;
         let ring = actor.heap().slabs[class].load(Ordering::Relaxed);
         let before = Slab::own(actor, class, after).or_else(|| Slab::own(actor, class, ring));

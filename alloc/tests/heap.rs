@@ -5,8 +5,8 @@
 mod common;
 
 use aquifer_alloc::{
-    alloc, alloc_zeroed, block_size, for_each_block, free, raw_alloc, raw_free, reclaim, resize_in_place,
-    stats,
+    alloc, alloc_to_grow, alloc_zeroed, block_size, for_each_block, free, raw_alloc, raw_free, reclaim,
+    resize_in_place, stats,
 };
 use aquifer_pool::layout::{PAGE, fresh};
 use aquifer_pool::{Error, Inner, Options, RawPool};
@@ -282,6 +282,54 @@ fn runs_grow_in_place_where_there_is_room() {
     assert!(!resize_in_place(op.cx(), run, 41_000).unwrap());
     assert!(!resize_in_place(op.cx(), run, 10_000).unwrap());
     assert!(!resize_in_place(op.cx(), behind, usize::MAX).unwrap());
+    op.commit();
+    check(&pool);
+}
+
+#[test]
+fn the_last_run_grows_with_the_pool_if_nothing_else_would_hold_it() {
+    let pool = private(&Options::new().growth(64 << 10, 64 << 10).hard_limit(8 << 20));
+    let seat = pool.seat().unwrap();
+    let op = seat.bare().begin();
+    let hole = alloc(op.cx(), 512 << 10, 16).unwrap();
+    let last = alloc(op.cx(), 256 << 10, 16).unwrap();
+    op.commit();
+    raw_free_unlogged(&pool, hole);
+    let op = seat.bare().begin();
+    let length = || stats(&pool).unwrap().length;
+    let before = length();
+    assert!(!resize_in_place(op.cx(), last, 500 << 10).unwrap(), "there is room for it in the hole");
+    assert_eq!(length(), before);
+    let grown = 1 << 20;
+    fill(&pool, last, 256 << 10, 7);
+    assert!(resize_in_place(op.cx(), last, grown).unwrap());
+    assert_eq!(block_size(&pool, last), Some(grown as u64));
+    assert!(holds(&pool, last, 256 << 10, 7));
+    fill(&pool, last, grown, 8);
+    assert!(length() > before && length() <= before + (1 << 20));
+    assert!(!resize_in_place(op.cx(), last, 9 << 20).unwrap(), "beyond the limit");
+    op.commit();
+    check(&pool);
+}
+
+fn raw_free_unlogged(pool: &Inner, offset: u64) {
+    let op = pool.seat().unwrap().bare().begin();
+    free(op.cx(), offset).unwrap();
+    op.commit();
+}
+
+#[test]
+fn what_is_to_grow_stands_where_there_is_room_behind_it() {
+    let pool = private(&Options::new().size(32 << 20));
+    let op = pool.seat().unwrap().bare().begin();
+    let (small, stopper) = (alloc(op.cx(), 3 << 20, 16).unwrap(), alloc(op.cx(), 4096, 16).unwrap());
+    op.commit();
+    raw_free_unlogged(&pool, small);
+    let op = pool.seat().unwrap().bare().begin();
+    let run = alloc_to_grow(op.cx(), 2 << 20, 16).unwrap();
+    assert!(run > stopper, "not in the hole that fits");
+    assert!(resize_in_place(op.cx(), run, 16 << 20).unwrap());
+    assert_eq!(alloc_to_grow(op.cx(), 64 << 10, 16).unwrap(), small, "small ones are put anywhere");
     op.commit();
     check(&pool);
 }

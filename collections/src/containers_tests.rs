@@ -5,6 +5,7 @@ mod ancestor;
 mod batch;
 mod misuse;
 mod models;
+mod resolved;
 
 use crate::check::{Inventory, Root, RootSchema, check};
 use crate::cx::Cx;

@@ -1,5 +1,6 @@
 //! Guards: what locking gives.
 
+use crate::cx::Cx;
 use crate::hold::{Exclusive, Shared};
 use crate::relocatable::Relocatable;
 use aquifer_pool::lock::Recovered;
@@ -150,9 +151,9 @@ impl<T: Relocatable> DerefMut for WriteGuard<'_, T> {
     /// Makes final what was written through the last reference to plain data: it is over, or this call would not compile.
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T::Access {
-        self.hold.end_loans();
+        let log = self.hold.end_loans();
         // SAFETY: valid and exclusively ours while `self` is borrowed, by `new`.
-        unsafe { T::access(self.value.as_ptr(), self.hold.cx()) }
+        unsafe { T::access(self.value.as_ptr(), Cx::of(log)) }
     }
 }
 

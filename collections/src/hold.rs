@@ -109,6 +109,12 @@ impl How {
         (self.0 as usize >> HOST_SHIFT & HOSTS).checked_sub(1)
     }
 
+    /// The log to use outside of transactions.
+    #[inline(always)]
+    fn log(self) -> usize {
+        self.host().unwrap_or(self.place())
+    }
+
     fn recovered(self) -> Recovered {
         match self.0 >> 8 & 3 {
             0 => Recovered::No,
@@ -177,6 +183,8 @@ impl<'a> Exclusive<'a> {
 
     #[inline(always)]
     fn new(lock: &'a RawLock, seat: &'a SeatCtx, how: How) -> Exclusive<'a> {
+        // The log to use when no transaction runs; while one runs, its own is held open and knows none.
+        seat.log(how.log()).forget_resolved();
         Exclusive { lock, seat: Seated(seat), how, _thread: NotSend_GuardBelongsToItsThread::default() }
     }
 
@@ -199,14 +207,7 @@ impl<'a> Exclusive<'a> {
     pub(crate) fn log(&self) -> &'a LogCx {
         match self.how.0 {
             0 => self.seat.0.log(0),
-            _ => self.other_log(),
-        }
-    }
-
-    fn other_log(&self) -> &'a LogCx {
-        match Running::on(self.seat.0) {
-            Some(running) if running.number() == self.how.transaction() => self.seat.0.bare(),
-            _ => self.seat.0.log(self.how.host().unwrap_or(self.how.place())),
+            _ => other_log(self.seat.0, self.how),
         }
     }
 
@@ -215,30 +216,26 @@ impl<'a> Exclusive<'a> {
         Cx::of(self.log())
     }
 
-    /// Ends the loans of plain data: whoever had one has given it back. A guest ends none: loans of its host, by whoever lends it, may last on.
+    /// Ends the loans of plain data: whoever had one has given it back. The log of what is done from now on.
+    ///
+    /// A guest ends none: loans of its host, by whoever lends it, may last on.
     ///
     /// # Panics
     /// In a child of a fork: the lock is the parent's.
     #[inline(always)]
-    pub(crate) fn end_loans(&self) {
-        self.refuse_in_child();
-        match self.how.0 {
-            0 => self.seat.0.log(0).end_loans(),
-            _ => self.end_other_loans(),
+    pub(crate) fn end_loans(&self) -> &'a LogCx {
+        let (seat, how) = (self.seat.0, self.how);
+        let log = seat.log(0);
+        if how.0 == 0 && seat.quick().is_alive() && !log.is_open() {
+            return log;
         }
-    }
-
-    fn end_other_loans(&self) {
-        if self.how.host().is_none() {
-            self.other_log().end_loans();
-        }
+        std::hint::cold_path();
+        end_other_loans(seat, how)
     }
 
     #[inline(always)]
     pub(crate) fn refuse_in_child(&self) {
-        if !self.seat.0.quick().is_alive() {
-            belongs_to_parent();
-        }
+        refuse_in_child(self.seat.0);
     }
 
     #[cold]
@@ -264,6 +261,34 @@ impl<'a> Exclusive<'a> {
                 }
             }
         }
+    }
+}
+
+fn other_log(seat: &SeatCtx, how: How) -> &LogCx {
+    match Running::on(seat) {
+        Some(running) if running.number() == how.transaction() => seat.bare(),
+        _ => seat.log(how.log()),
+    }
+}
+
+/// By value: a guard of which nobody takes the address stays in registers.
+#[inline(never)]
+fn end_other_loans(seat: &SeatCtx, how: How) -> &LogCx {
+    refuse_in_child(seat);
+    let log = match how.0 {
+        0 => seat.log(0),
+        _ => other_log(seat, how),
+    };
+    if how.host().is_none() {
+        log.end_loans();
+    }
+    log
+}
+
+#[inline(always)]
+fn refuse_in_child(seat: &SeatCtx) {
+    if !seat.quick().is_alive() {
+        belongs_to_parent();
     }
 }
 

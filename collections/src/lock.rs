@@ -61,6 +61,8 @@ impl<T: Relocatable> Guarded<T> {
         // SAFETY: the guard that lent the place is alive on this thread.
         let log = unsafe { cx.log::<'_>() };
         refuse_dead_writer(&self.lock, log.pool())?;
+        // Whoever has locked it since it was reached this way had another log.
+        log.forget_resolved();
         if Running::on(log.seat()).is_none() {
             // Who takes the lock before that is final learns of it.
             log.lend(Home::of(&self.lock)?.offset)?;

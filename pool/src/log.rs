@@ -17,11 +17,13 @@ mod op;
 mod pair;
 mod record;
 mod recover;
+mod resolved;
 mod taken;
 
 use chunk::chunk_records;
 pub use op::Op;
 pub use record::{Kind, RecordView};
+use resolved::Resolved;
 
 use crate::error::{Error, Result};
 use crate::layout::{LOG_INLINE, LOG_INNER, Log, PAGE, Record};
@@ -66,6 +68,7 @@ pub struct LogCx {
     short: Cell<bool>,
     /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
+    resolved: Resolved,
 }
 
 const LOANED: u32 = 1;
@@ -105,6 +108,7 @@ impl LogCx {
             carrying: Cell::new(false),
             short: Cell::new(false),
             took: Cell::new(0),
+            resolved: Resolved::none(),
         }
     }
 
@@ -218,11 +222,13 @@ impl LogCx {
     #[inline(always)]
     pub fn push(&self, r: RecordView) {
         if UNLOGGED {
+            self.resolved.forget();
             if r.kind == Kind::Free {
                 self.pool().upper.carry_out(self, r);
             }
             return;
         }
+        self.resolved.forget();
         let head = self.head();
         let n = (head & N) as u32;
         if n >= self.room.get() {
@@ -372,6 +378,7 @@ impl LogCx {
     /// As for [`save`](Self::save); `at` is the address of `offset`.
     unsafe fn save_bytes(&self, at: *const u8, offset: u64, len: usize) {
         let count = bytes_records(len) - 1;
+        self.resolved.forget();
         self.reserve_or_panic(count + 1);
         let head = self.head();
         let n = (head & N) as u32;
@@ -458,6 +465,7 @@ impl LogCx {
     /// What is held open begins at record `first`, if not before.
     #[inline(always)]
     fn begin_at(&self, first: u32) {
+        self.resolved.forget();
         self.from.set(self.from.get().min(first));
     }
 

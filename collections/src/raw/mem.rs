@@ -57,6 +57,14 @@ pub(crate) fn block(log: &LogCx, bytes: usize, align: usize) -> Result<(u64, *mu
     Ok((offset, at))
 }
 
+/// The same for one that is to be made longer.
+#[inline]
+pub(crate) fn block_to_grow(log: &LogCx, bytes: usize, align: usize) -> Result<(u64, *mut u8)> {
+    let offset = aquifer_alloc::alloc_to_grow(log, bytes, align)?;
+    let at = log.pool().at(offset, bytes as u64)?;
+    Ok((offset, at))
+}
+
 /// Frees a block when the open operation becomes final. A block that is none is left alone: `check` reports it.
 #[inline]
 pub(crate) fn free(log: &LogCx, offset: u64) {

@@ -5,7 +5,7 @@
 //! | `ptr` | from a container to its pool, and from an offset to an address |
 //! | `mem` | blocks, old bytes, removal: the steps that all containers share |
 //! | `types` | what the collections are to the rest of the crate, and what they are built from |
-//! | `vec`, `boxed`, `string` | containers with one block |
+//! | `vec` (an operation or two to a file), `boxed`, `string` | containers with one block |
 //! | `group`, `table`, `map`, `map_build` | the hash table: sixteen slots at once, the probe, the operations (a file each), making a whole one |
 #![allow(unsafe_code)]
 

@@ -9,7 +9,7 @@
 
 use crate::hash::Seed;
 use aquifer_pool::granule::granule;
-use aquifer_pool::layout::Header;
+use aquifer_pool::layout::{Header, PAGE};
 
 /// What this process can reach of a pool: its first `limit` bytes, from `base` on.
 #[derive(Clone, Copy)]
@@ -39,6 +39,23 @@ impl Reach {
             self.beyond(offset, len);
         }
         self.base.wrapping_add(offset as usize)
+    }
+
+    /// Address of one `T` at `offset`. Panics when it is outside of the pool.
+    ///
+    /// A scalar takes one comparison: at a multiple of its size it lies on one page, and pages are usable as a whole.
+    #[inline(always)]
+    pub(crate) fn resolve_one<T>(self, offset: u64) -> *mut T {
+        let size = size_of::<T>() as u64;
+        if size != align_of::<T>() as u64 || size > PAGE {
+            return self.resolve(offset, size).cast();
+        }
+        // Nothing changes unless the container is damaged.
+        let offset = offset & !(size - 1);
+        if offset >= self.limit {
+            self.beyond(offset, size);
+        }
+        self.base.wrapping_add(offset as usize).cast()
     }
 
     /// Seed of the keyed hash. Panics where no pool lies.

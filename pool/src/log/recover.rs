@@ -4,6 +4,7 @@ use super::*;
 
 impl LogCx {
     pub(super) fn undo_to(&self, base: u32) {
+        self.resolved.forget();
         loop {
             let n = self.len();
             if n <= base {

@@ -131,6 +131,11 @@ fn growth() -> Vec<Scene> {
     vec![
         change!(quick "growth of the pool", with_numbers, Numbers, 1, |g| g.reserve(60_000)),
         change!(quick "growth into another territory", with_numbers, Numbers, 1, |g| g.reserve(300_000)),
+        change!(quick "growth of the pool with its last run", with_room_for_many, Numbers, 1, |g| {
+            let at = g.as_ptr();
+            g.reserve(60_000)?;
+            if g.as_ptr() == at { Ok(()) } else { Err(Error::abort("it was moved")) }
+        }),
         act!(quick "growth: refused", with_numbers, show::<Numbers>, 1, |stage| {
             let pool = stage.join()?;
             let numbers = the::<Numbers>(&pool)?;
@@ -140,6 +145,12 @@ fn growth() -> Vec<Scene> {
         })
         .limited(400 << 10),
     ]
+}
+
+/// The run stands at the end of the pool.
+fn with_room_for_many(pool: &Pool) -> Result<(), Error> {
+    with_numbers(pool)?;
+    pool.named::<Numbers>("numbers")?.lock()?.reserve(40_000)
 }
 
 /// Elements of a list that takes an eighth of a slab.

@@ -1,0 +1,84 @@
+//! When a log forgets the vector pushed to last.
+
+use super::World;
+use crate::ShVec;
+use aquifer_pool::log::{Kind, LogCx, RecordView};
+
+type Numbers = World<ShVec<u64>>;
+
+/// A vector that was pushed to, its log, and whether the log knows it.
+fn pushed() -> Numbers {
+    let mut world = Numbers::new(true);
+    world.place().reserve(10).unwrap();
+    world.place().push(1).unwrap();
+    assert!(is_known(&mut world));
+    world
+}
+
+fn is_known(world: &mut Numbers) -> bool {
+    let header = std::ptr::from_ref(&world.place().header).addr();
+    let (len, cap) = (world.place().len(), world.place().capacity());
+    assert!(world.log().resolved(header, cap).is_none(), "no room there");
+    world.log().resolved(header, len).is_some()
+}
+
+#[track_caller]
+fn forgotten_after(what: impl FnOnce(&LogCx)) {
+    let mut world = pushed();
+    what(world.log());
+    assert!(!is_known(&mut world));
+    world.place().push(2).unwrap();
+    assert_eq!(**world.place(), [1, 2]);
+}
+
+#[test]
+fn a_record_or_saved_bytes_forget_it() {
+    forgotten_after(|log| {
+        let op = log.begin();
+        log.push(RecordView::new(Kind::Nothing, 0, 0));
+        op.commit();
+    });
+    let mut world = pushed();
+    let first = world.place().as_ptr().cast();
+    let op = world.log().begin();
+    // SAFETY: within the vector's block of ten numbers, of which nobody else knows; what is beyond the length may be any bytes.
+    unsafe { world.log().save(first, 8 + 8) };
+    op.commit();
+    assert!(!is_known(&mut world));
+}
+
+#[test]
+fn what_holds_the_log_open_forgets_it_and_lets_nothing_be_noted() {
+    for open in [LogCx::hold as fn(&LogCx), LogCx::loan] {
+        let mut world = pushed();
+        let header = std::ptr::from_ref(&world.place().header).addr();
+        open(world.log());
+        assert!(world.log().resolved(header, 1).is_none());
+        world.log().note_resolved(header, std::ptr::dangling_mut(), 10);
+        assert!(world.log().resolved(header, 1).is_none());
+        world.log().close();
+    }
+}
+
+#[test]
+fn an_undo_forgets_it() {
+    let mut world = pushed();
+    let header = std::ptr::from_ref(&world.place().header).addr();
+    let log = world.log();
+    let op = log.begin();
+    log.push(RecordView::new(Kind::Nothing, 0, 0));
+    log.note_resolved(header, std::ptr::dangling_mut(), 10);
+    drop(op);
+    assert!(!is_known(&mut world));
+}
+
+#[test]
+fn another_vector_takes_its_place() {
+    let mut world = World::<ShVec<ShVec<u64>>>::new(true);
+    world.place().extend([[1u64], [2]]).unwrap();
+    for i in 0..100 {
+        world.place()[i % 2].push(i as u64).unwrap();
+    }
+    assert_eq!(world.place()[0].len() + world.place()[1].len(), 102);
+    world.check();
+}
