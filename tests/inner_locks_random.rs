@@ -229,7 +229,7 @@ fn a_program_goes_on_while_another_is_killed() {
     let tree: Named<Tree> = pool.named("tree").unwrap();
     let boards = [Board::new(1), Board::new(1)];
     let mut random = Random::from_environment(12);
-    let mut start = |i: usize, seed| {
+    let start = |i: usize, seed| {
         boards[i][0].store(0, Ordering::SeqCst);
         Child::fork(|_| run(&tree, &mut Program { random: Random::new(seed), steps: &boards[i] }))
     };
@@ -241,7 +241,9 @@ fn a_program_goes_on_while_another_is_killed() {
         let next = start(victim, random.next());
         std::mem::replace(&mut children[victim], next).kill();
     }
-    children.into_iter().for_each(|child| drop(child.kill()));
+    for child in children {
+        child.kill();
+    }
     pool.bury_dead();
     look(&tree);
     let report = pool.check().unwrap();

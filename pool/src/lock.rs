@@ -143,6 +143,12 @@ impl RawLock {
             Ok(written) => written,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyWriteLocks(HELD))),
         };
+        if written.flags & RECOVERED != 0
+            && let Some(dead) = floor.await_burials()
+        {
+            protocol::give_up(&floor, &self.word, written);
+            return Err(floor.error(Refusal::Expired(dead), Error::TooManyWriteLocks(HELD)));
+        }
         seat.quick().note_held(written.held, true);
         if let Err(e) = seat.pool().follow() {
             self.unlock_write(seat, written.held);
@@ -233,6 +239,13 @@ pub(crate) struct Floor<'a> {
 }
 
 impl Floor<'_> {
+    /// See [`Inner::await_burials`](crate::raw::Inner::await_burials). Who has no patience waits for a nap, of which a burial needs far less.
+    #[cold]
+    fn await_burials(&self) -> Option<u32> {
+        let begin = Instant::now();
+        self.seat.pool().await_burials(|| begin.elapsed() >= NAP && self.expired())
+    }
+
     #[cold]
     fn error(&self, refusal: Refusal, full: Error) -> Error {
         match refusal {
