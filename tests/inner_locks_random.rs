@@ -221,3 +221,31 @@ fn programs_of_random_steps_killed_anywhere() {
         assert!(report.is_clean(), "round {round}: {report}");
     }
 }
+
+/// Who goes on with what the dead have left gets the tree while the burier is still at work.
+#[test]
+fn a_program_goes_on_while_another_is_killed() {
+    let pool: Pool = Pool::options().growth(64 << 10, 1 << 20).memfd().unwrap();
+    let tree: Named<Tree> = pool.named("tree").unwrap();
+    let boards = [Board::new(1), Board::new(1)];
+    let mut random = Random::from_environment(12);
+    let start = |i: usize, seed| {
+        boards[i][0].store(0, Ordering::SeqCst);
+        Child::fork(|_| run(&tree, &mut Program { random: Random::new(seed), steps: &boards[i] }))
+    };
+    let mut children = [start(0, 1), start(1, 2)];
+    for round in 0..KILLS as usize {
+        let victim = round % 2;
+        let steps = 1 + random.below(MOST_STEPS);
+        until("steps", || boards[victim][0].load(Ordering::SeqCst) >= steps || children[victim].has_ended());
+        let next = start(victim, random.next());
+        std::mem::replace(&mut children[victim], next).kill();
+    }
+    for child in children {
+        child.kill();
+    }
+    pool.bury_dead();
+    look(&tree);
+    let report = pool.check().unwrap();
+    assert!(report.is_clean(), "{report}");
+}

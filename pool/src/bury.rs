@@ -9,7 +9,8 @@
 //! 3. words of the locks the seats held for writing;
 //! 4. read marks; then the seats and the record are free.
 //!
-//! Undo comes before words and words before marks, so that the memory of an inner lock stays pinned by the outer one while it is touched.
+//! Undo comes before words and words before marks, so that the memory of an inner lock stays pinned by the outer one while it is touched: one held
+//! for reading by its mark, one held for writing by who gets it next, who waits for the burials under way (`RawLock::write`).
 
 use crate::error::{Holder, Result};
 use crate::fork::NoFork;
@@ -225,11 +226,34 @@ impl Inner {
     }
 
     fn await_burial(&self, record: u32) {
-        let Some(r) = self.record_at(record) else { return };
-        while r.state.load(Ordering::SeqCst) & (BURYING | LIVE) == BURYING | LIVE {
+        while self.is_being_buried(record) {
             self.bury_record(record); // if its burier died
             crate::sys::yield_now();
         }
+    }
+
+    fn is_being_buried(&self, record: u32) -> bool {
+        let state = self.record_at(record).map_or(0, |r| r.state.load(Ordering::SeqCst));
+        state & (BURYING | LIVE) == BURYING | LIVE
+    }
+
+    /// Waits for the burials under way, for who has got a lock whose writer died: it may have held locks within that one, whose words are freed one by one,
+    /// and must not be moved before. The burier of that writer announced itself before it freed any.
+    ///
+    /// When patience ends before: a seat whose burial is not over, as that of a burier that was stopped.
+    #[cold]
+    pub(crate) fn await_burials(&self, expired: impl Fn() -> bool) -> Option<u32> {
+        let others = (0..self.record_count()).filter(|r| !self.process.is_own(*r));
+        for record in others {
+            while self.is_being_buried(record) {
+                self.bury_record(record); // as above
+                if expired() && self.is_being_buried(record) {
+                    return (0..self.seat_count()).find(|s| self.record_of_seat(*s) == Some(record));
+                }
+                crate::sys::yield_now();
+            }
+        }
+        None
     }
 }
 
@@ -301,8 +325,7 @@ fn held_word(seat: &SeatCtx, i: usize) -> Option<&AtomicU64> {
 /// Pass 3 for one seat.
 fn free_words(seat: &SeatCtx) {
     let floor = Floor { seat, patience: Patience::Forever };
-    // Inner locks were mostly taken after the outer ones, and so at a place behind theirs.
-    for i in (0..HELD).rev() {
+    for i in 0..HELD {
         if let Some(word) = held_word(seat, i) {
             protocol::bury_word(&floor, word, seat.number());
         }

@@ -87,7 +87,7 @@ impl RawLock {
     }
 
     /// Locks for writing through place 0, where nothing stands in the way: nobody has the lock or has read it since the last writer, who did not die,
-    /// and this thread runs no transaction. What else it holds or reads is another lock, whose word would say so.
+    /// and this thread runs no transaction, and holds no lock through another place. What else it reads is another lock, whose word would say so.
     #[inline(always)]
     pub fn write_at_once<'a>(&'a self) -> Option<&'a SeatCtx> {
         let spot = quick::to_write::<'a>(self.address())?;
@@ -126,20 +126,23 @@ impl RawLock {
         None
     }
 
-    /// The same as [`write_at_once`](Self::write_at_once) through another place, which is returned, while place 0 is in use for another lock.
+    /// The same as [`write_at_once`](Self::write_at_once) through another place, which is returned, while this thread holds other locks. Not while one of
+    /// their logs is held open: it may concern this lock (`log::concern`).
     #[inline]
     pub fn write_beside(&self) -> Option<usize> {
-        let spot = quick::within(self.address(), Quick::writable)?;
+        let spot = quick::within(self.address(), Quick::writable_beside)?;
         let Spot { quick, offset, .. } = spot;
         let (places, seat) = (&quick.shared().held, quick.seat());
+        let is_used = |k: usize| places[k].load(Ordering::Relaxed) != 0;
         // What is not to be had through place 0 is not through another.
-        if places[0].load(Ordering::Relaxed) == 0 {
+        if !(0..HELD).any(is_used) || (0..HELD).any(|k| is_used(k) && seat.log(k).is_open()) {
             return None;
         }
-        let k = (1..HELD).find(|k| places[*k].load(Ordering::Relaxed) == 0 && seat.log(*k).is_vacant())?;
+        let k = (0..HELD).find(|k| !is_used(*k) && seat.log(*k).is_vacant())?;
         if !protocol::write_at_once(&places[k], &self.word, offset, quick.own()) {
             return None;
         }
+        quick.note_further();
         if spot.is_up_to_date() {
             return Some(k);
         }
@@ -198,6 +201,13 @@ impl RawLock {
             Ok(written) => written,
             Err(refusal) => return Err(floor.error(refusal, Error::TooManyWriteLocks(HELD))),
         };
+        if written.flags & RECOVERED != 0
+            && let Some(dead) = floor.await_burials()
+        {
+            protocol::give_up(&floor, &self.word, written);
+            return Err(floor.error(Refusal::Expired(dead), Error::TooManyWriteLocks(HELD)));
+        }
+        seat.quick().note_further();
         if let Err(e) = seat.pool().follow() {
             self.unlock_write(seat, written.held);
             return Err(e);
@@ -215,6 +225,9 @@ impl RawLock {
     pub fn unlock_write(&self, seat: &SeatCtx, held: usize) {
         if protocol::unlock_write(&self.word, &seat.seat().held[held]) {
             self.wake_waiters(seat);
+        }
+        if held > 0 {
+            seat.quick().note_further();
         }
     }
 
@@ -285,6 +298,13 @@ pub(crate) struct Floor<'a> {
 }
 
 impl Floor<'_> {
+    /// See [`Inner::await_burials`](crate::raw::Inner::await_burials). Who has no patience waits for a nap, of which a burial needs far less.
+    #[cold]
+    fn await_burials(&self) -> Option<u32> {
+        let begin = Instant::now();
+        self.seat.pool().await_burials(|| begin.elapsed() >= NAP && self.expired())
+    }
+
     #[cold]
     fn error(&self, refusal: Refusal, full: Error) -> Error {
         match refusal {

@@ -364,7 +364,7 @@ fn wait_for_readers(world: &impl World, offset: u64, summary: u32) -> Result<(),
 
 /// Frees the word without having had the lock: the summary stays, since readers may still be in, and the flags, since nobody has seen them.
 #[cold]
-fn give_up(world: &impl World, word: &AtomicU64, written: Written) {
+pub fn give_up(world: &impl World, word: &AtomicU64, written: Written) {
     let mut w = word.load(Ordering::Relaxed);
     while let Err(now) =
         word.compare_exchange(w, w & !LOW | written.flags, Ordering::SeqCst, Ordering::Relaxed)

@@ -28,6 +28,8 @@ const TRANSACTION: u32 = 1 << 1;
 const CONTENDED: u32 = 1 << 2;
 /// Somebody sits here: 0 in a child of a fork.
 const ALIVE: u32 = 1 << 3;
+/// A lock is held through another place than 0 (or was: see [`Quick::note_further`]): its log may be held open, and concern the lock to be taken.
+const FURTHER: u32 = 1 << 4;
 
 /// Bit 0 of [`Quick::summary`]: the pool's locks are asymmetric. A word that is looked at for the summary has no bit below 16.
 const ASYMMETRIC: u64 = 1;
@@ -264,6 +266,12 @@ impl Quick {
         self.writable.load(Ordering::Relaxed)
     }
 
+    /// Length of the window if the seat may write at once beside other locks, else 0.
+    #[inline]
+    pub(crate) fn writable_beside(&self) -> usize {
+        if self.state() & (ALIVE | TRANSACTION | CONTENDED) == ALIVE { self.len.get() } else { 0 }
+    }
+
     /// Nobody sits here any more.
     fn vacate(&self) {
         for length in [&self.readable, &self.writable] {
@@ -292,7 +300,7 @@ impl Quick {
     fn allow(&self) {
         let unless = |bits| if self.state() & bits == 0 { self.len.get() } else { 0 };
         self.readable.store(unless(NESTED | TRANSACTION), Ordering::Relaxed);
-        self.writable.store(unless(TRANSACTION | CONTENDED), Ordering::Relaxed);
+        self.writable.store(unless(TRANSACTION | CONTENDED | FURTHER), Ordering::Relaxed);
         let mark = match self.state() & (NESTED | TRANSACTION) {
             0 => std::ptr::from_ref(self.first_mark()).cast_mut(),
             _ => null_mut(),
@@ -307,6 +315,12 @@ impl Quick {
 
     pub(crate) fn note_transaction(&self, runs: bool) {
         self.set(TRANSACTION, runs);
+    }
+
+    /// Notes whether a lock is held through another place than 0. Others may free such a place (`Inner::retire_lock`), which is noticed the next time.
+    #[inline]
+    pub(crate) fn note_further(&self) {
+        self.set(FURTHER, self.shared().held[1..].iter().any(|place| place.load(Ordering::Relaxed) != 0));
     }
 
     pub(crate) fn note_contended(&self, yes: bool) {
