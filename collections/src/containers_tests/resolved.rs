@@ -3,6 +3,7 @@
 use super::World;
 use crate::ShVec;
 use aquifer_pool::log::{Kind, LogCx, RecordView};
+use std::ptr::NonNull;
 
 type Numbers = World<ShVec<u64>>;
 
@@ -54,7 +55,7 @@ fn what_holds_the_log_open_forgets_it_and_lets_nothing_be_noted() {
         let header = std::ptr::from_ref(&world.place().header).addr();
         open(world.log());
         assert!(world.log().resolved(header, 1).is_none());
-        world.log().note_resolved(header, std::ptr::dangling_mut(), 10);
+        world.log().note_resolved(header, NonNull::dangling(), 10);
         assert!(world.log().resolved(header, 1).is_none());
         world.log().close();
     }
@@ -67,7 +68,7 @@ fn an_undo_forgets_it() {
     let log = world.log();
     let op = log.begin();
     log.push(RecordView::new(Kind::Nothing, 0, 0));
-    log.note_resolved(header, std::ptr::dangling_mut(), 10);
+    log.note_resolved(header, NonNull::dangling(), 10);
     drop(op);
     assert!(!is_known(&mut world));
 }

@@ -5,18 +5,19 @@
 //! So who finds a container here knows besides that its log is not held open.
 
 use super::*;
+use std::ptr::NonNull;
 
 #[derive(Debug)]
 pub(super) struct Resolved {
     /// Address of the container's header, 0: none.
     header: Cell<usize>,
-    first: Cell<*mut u8>,
+    first: Cell<NonNull<u8>>,
     count: Cell<usize>,
 }
 
 impl Resolved {
     pub(super) const fn none() -> Resolved {
-        Resolved { header: Cell::new(0), first: Cell::new(std::ptr::null_mut()), count: Cell::new(0) }
+        Resolved { header: Cell::new(0), first: Cell::new(NonNull::dangling()), count: Cell::new(0) }
     }
 
     #[inline(always)]
@@ -28,14 +29,14 @@ impl Resolved {
 impl LogCx {
     /// Address of the first element of the container whose header is at `header`, if its block is known to have room for one at `index`.
     #[inline(always)]
-    pub fn resolved(&self, header: usize, index: usize) -> Option<*mut u8> {
+    pub fn resolved(&self, header: usize, index: usize) -> Option<NonNull<u8>> {
         let known = &self.resolved;
         (known.header.get() == header && index < known.count.get()).then(|| known.first.get())
     }
 
     /// Notes that the container at `header` has room for `count` elements from `first` on, which was resolved just now.
     #[inline]
-    pub fn note_resolved(&self, header: usize, first: *mut u8, count: usize) {
+    pub fn note_resolved(&self, header: usize, first: NonNull<u8>, count: usize) {
         if self.state.get() == 0 {
             self.resolved.header.set(header);
             self.resolved.first.set(first);

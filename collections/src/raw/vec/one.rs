@@ -9,18 +9,45 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         T: Emplace<S>,
     {
         let len = self.len();
-        match self.log.resolved(std::ptr::from_ref(self.header).addr(), len) {
-            Some(first) if is_plain::<T>() => self.push_plain(len, first.cast(), source),
-            _ => {
+        match self.room_at_once(len) {
+            Some(first) => self.push_plain(len, first, source),
+            None => {
                 std::hint::cold_path();
-                self.push_elsewhere(len, source)
+                self.push_logged(len, source)
             }
         }
     }
 
+    /// Address of the first element, if these are plain data, one more fits, and the log is not held open.
+    #[inline(always)]
+    fn room_at_once(self, len: usize) -> Option<NonNull<T>> {
+        if !is_plain::<T>() || size_of::<T>() == 0 {
+            return None;
+        }
+        match self.log.resolved(std::ptr::from_ref(self.header).addr(), len) {
+            Some(first) => Some(first.cast()),
+            None => {
+                std::hint::cold_path();
+                self.resolve_for_push(len)
+            }
+        }
+    }
+
+    /// The same for a vector that the log does not know yet.
+    #[inline(never)]
+    fn resolve_for_push(self, len: usize) -> Option<NonNull<T>> {
+        let cap = self.header.cap();
+        if len >= cap || self.log.is_open() {
+            return None;
+        }
+        let first = NonNull::new(self.at(cap))?;
+        self.log.note_resolved(std::ptr::from_ref(self.header).addr(), first.cast(), cap);
+        Some(first)
+    }
+
     /// Puts a plain element in place `len` of those from `first` on, which is within the capacity, while the log is not held open.
     #[inline(always)]
-    fn push_plain<S>(self, len: usize, first: *mut T, source: S) -> Result<()>
+    fn push_plain<S>(self, len: usize, first: NonNull<T>, source: S) -> Result<()>
     where
         T: Emplace<S>,
     {
@@ -28,26 +55,12 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
             mem::publish_now(&self.header.len, len as u64 + 1);
         }
         // SAFETY: slot `len` is within the capacity, and nobody looks at it yet; plain data logs nothing, so that no operation need be open.
-        unsafe { T::emplace(source, first.wrapping_add(len), self.cx())? };
+        unsafe { T::emplace(source, first.as_ptr().wrapping_add(len), self.cx())? };
         mem::publish_now(&self.header.len, len as u64 + 1);
         Ok(())
     }
 
-    /// To a vector that the log does not know yet.
     #[inline(never)]
-    fn push_elsewhere<S>(self, len: usize, source: S) -> Result<()>
-    where
-        T: Emplace<S>,
-    {
-        let cap = self.header.cap();
-        if !is_plain::<T>() || size_of::<T>() == 0 || len >= cap || self.log.is_open() {
-            return self.push_logged(len, source);
-        }
-        let first = self.at(cap);
-        self.log.note_resolved(std::ptr::from_ref(self.header).addr(), first.cast(), cap);
-        self.push_plain(len, first, source)
-    }
-
     fn push_logged<S>(self, len: usize, source: S) -> Result<()>
     where
         T: Emplace<S>,
