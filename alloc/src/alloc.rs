@@ -134,9 +134,6 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
     if let Some(class) = class_of(layout.size(), layout.align())
         && !seat.bare().is_open()
     {
-        if let Some(offset) = slab::alloc_from_recent(seat, COUNT + class) {
-            return Ok(offset);
-        }
         loop {
             match slab::alloc_for_good(seat, COUNT + class) {
                 Some(offset) => return Ok(offset),
@@ -150,11 +147,13 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
     Ok(offset)
 }
 
-/// As [`raw_alloc`], if the slab in hand has a block.
+/// As [`raw_alloc`], if the slab in hand has a block, or one that a block was freed into lately.
 #[inline(always)]
 pub fn quick_alloc(seat: &SeatCtx, layout: Layout) -> Option<u64> {
     match class_of(layout.size(), layout.align()) {
-        Some(class) if !seat.bare().is_open() => slab::alloc_for_good(seat, COUNT + class),
+        Some(class) if !seat.bare().is_open() => {
+            slab::alloc_for_good(seat, COUNT + class).or_else(|| slab::alloc_from_recent(seat, COUNT + class))
+        }
         _ => None,
     }
 }

@@ -69,13 +69,21 @@ fn has_room(head: &Descriptor, class: usize) -> bool {
 
 /// Takes a slab in hand: its first half with room, else the first.
 fn take_in_hand(hands: &Hands, class: usize, slab: Slab<'_>) {
-    let (shape, hand) = (&TABLE[class], &hands[class]);
-    let half = if free_bits(slab.head, shape, 0) == 0 && free_bits(slab.head, shape, 1) != 0 { 1 } else { 0 };
+    let shape = &TABLE[class];
+    let half = free_bits(slab.head, shape, 0) == 0 && free_bits(slab.head, shape, 1) != 0;
+    take_half_in_hand(&hands[class], shape, slab, half as usize);
+}
+
+#[inline(always)]
+fn take_half_in_hand(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
     // Both words are used through this pointer: it must have come from the whole descriptor.
     hand.words.set(std::ptr::from_ref(slab.head).cast::<AtomicU64>().wrapping_add(FIRST_WORD + half));
+    hand.room.set(free_bits(slab.head, shape, half));
     hand.mask.set(shape.mask(half));
     hand.first.set(slab.page * PAGE + 64 * half as u64 * shape.size as u64);
     hand.set_slab(slab.page, shape.size);
+    hand.bytes.set(shape.mask(half).count_ones() * shape.size);
+    hand.magic.set(shape.magic);
 }
 
 const FIRST_WORD: usize = offset_of!(Descriptor, allocated) / size_of::<u64>();
@@ -85,45 +93,69 @@ const _: () = assert!(offset_of!(Descriptor, freed) == offset_of!(Descriptor, al
 #[inline(always)]
 fn words(hand: &Hand) -> (&AtomicU64, &AtomicU64) {
     let at = hand.words.get();
-    // SAFETY: set by `take_in_hand` to a word of `allocated` in a descriptor, with that of `freed` two words further on, or to `hand::NONE`.
+    // SAFETY: set by `take_half_in_hand` to a word of `allocated` in a descriptor, with that of `freed` two words further on, or to `hand::NONE`.
     // Descriptors are never used for anything else, and old windows stay mapped as long as the pool is joined, which outlives the hand.
     unsafe { (&*at, &*at.add(2)) }
 }
 
+/// Blocks of what is in hand that are free now.
+#[inline(always)]
+fn free_in_hand(hand: &Hand) -> u64 {
+    let (allocated, freed) = words(hand);
+    !(allocated.load(Ordering::Relaxed) | freed.load(Ordering::Relaxed)) & hand.mask.get()
+}
+
+/// A block was freed into half `half` of a slab: it comes to be in hand if there is no room in what is, else it is noted.
+#[inline(always)]
+fn note_freed(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
+    if hand.room.get() == 0 {
+        let old = hand.page();
+        if old != slab.page && free_in_hand(hand) != 0 {
+            hand.note_recent(old);
+        }
+        take_half_in_hand(hand, shape, slab, half);
+    } else if hand.page() != slab.page {
+        hand.note_recent(slab.page);
+    }
+}
+
 // ---- allocation
 
-/// Takes a free block of what is in hand, and tells `note` its number in the half before.
+/// Takes a free block of what is in hand, and tells `note` its number in the half before. The actor is in a turn.
 ///
-/// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it.
+/// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it. A block in its room is free: only its owner takes blocks.
 #[inline(always)]
-fn take_block(ctx: &SeatCtx, class: usize, note: impl FnOnce(&Hand, u64)) -> Option<u64> {
-    let _turn = Turn::begin(ctx.seat())?;
-    let hand = &ctx.hands[class];
-    let (allocated, freed) = words(hand);
-    let old = allocated.load(Ordering::Relaxed);
-    let free = !(old | freed.load(Ordering::Relaxed)) & hand.mask.get();
-    if free == 0 {
+fn take_block(hand: &Hand, note: impl FnOnce(&Hand, u64)) -> Option<u64> {
+    let room = hand.room.get();
+    if room == 0 {
         return None;
     }
-    let index = free.trailing_zeros() as u64;
+    let (index, bit) = (room.trailing_zeros() as u64, room & room.wrapping_neg());
+    hand.room.set(room ^ bit);
     note(hand, index);
+    let (allocated, _) = words(hand);
     // Dead before: the block is free. After: it is allocated, and undo clears the bit if the operation was noted.
-    allocated.store(old | free & free.wrapping_neg(), Ordering::Release);
+    allocated.store(allocated.load(Ordering::Relaxed) | bit, Ordering::Release);
     Some(hand.first.get() + index * hand.size())
 }
 
 /// Allocates a block and notes it on the log. The log has room for one record.
 #[inline]
 pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
+    let ctx = cx.seat();
     loop {
-        let taken = take_block(cx.seat(), class, |hand, index| {
-            let page = hand.page();
-            let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
-            cx.push(RecordView::new(Record::Alloc, page, half + index));
+        let turn = Turn::begin(ctx.seat());
+        let taken = turn.as_ref().and_then(|_| {
+            take_block(&ctx.hands[class], |hand, index| {
+                let page = hand.page();
+                let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
+                cx.push(RecordView::new(Record::Alloc, page, half + index));
+            })
         });
+        drop(turn);
         match taken {
             Some(offset) => return Ok(offset),
-            None => next_in_hand(cx.seat(), class)?,
+            None => next_in_hand(ctx, class)?,
         }
     }
 }
@@ -131,8 +163,10 @@ pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
 /// Allocates a block of what is in hand for good: the bit is the commit, so that there is nothing to note.
 #[inline(always)]
 pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
-    let taken = take_block(ctx, class, |_, _| ());
+    let _turn = Turn::begin(ctx.seat())?;
+    let taken = take_block(&ctx.hands[class], |_, _| ());
     commit_store("bit-by-hand");
+    ctx.hands.last.set(class);
     taken
 }
 
@@ -171,11 +205,13 @@ fn recent<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'
     }
 }
 
-/// Allocates a block for good from a slab that one was freed into lately.
+/// Allocates a block for good from the slab in hand, if it has room again, or from one that a block was freed into lately.
+#[inline(never)]
 pub(crate) fn alloc_from_recent(ctx: &SeatCtx, class: usize) -> Option<u64> {
     let turn = Turn::begin(ctx.seat())?;
-    let slab = recent(ctx, Actor::of(ctx), class)?;
-    take_in_hand(&ctx.hands, class, slab);
+    let (actor, hand) = (Actor::of(ctx), &ctx.hands[class]);
+    let same = Slab::own(actor, class, hand.page()).filter(|slab| has_room(slab.head, class));
+    take_in_hand(&ctx.hands, class, same.or_else(|| recent(ctx, actor, class))?);
     drop(turn);
     alloc_for_good(ctx, class)
 }
@@ -261,14 +297,11 @@ pub(crate) fn free_own(
     // Dead before: freed by who finishes our log, if the free was noted. After: freed.
     slab.head.allocated[word].store(left, Ordering::Release);
     let hand = &ctx.hands[class];
-    if slab.page == hand.page() {
-        return;
-    }
-    if left == 0 && slab.head.is_empty() {
+    if left == 0 && slab.page != hand.page() && slab.head.is_empty() {
         before_retiring();
         became_empty(ctx, slab, class);
     } else {
-        hand.note_recent(slab.page);
+        note_freed(hand, &TABLE[class], slab, word);
     }
 }
 
@@ -316,6 +349,33 @@ pub(crate) fn quick_size(pool: &Inner, offset: u64) -> Option<u64> {
 #[inline(always)]
 pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
     let Some(_turn) = Turn::begin(ctx.seat()) else { return false };
+    let hand = ctx.hands.last();
+    let inside = offset.wrapping_sub(hand.first.get());
+    if inside < hand.bytes.get() as u64 { free_near(hand, inside) } else { free_far(ctx, offset) }
+}
+
+/// The same for what begins `inside` bytes from the first block in hand.
+#[inline(always)]
+fn free_near(hand: &Hand, inside: u64) -> bool {
+    let index = inside * hand.magic.get() as u64 >> 32;
+    let (allocated, freed) = words(hand);
+    let (old, freed, bit) =
+        (allocated.load(Ordering::Relaxed), freed.load(Ordering::Relaxed), 1 << (index % 64));
+    if index * hand.size() != inside || old & !freed & bit == 0 {
+        return false;
+    }
+    // Dead before: allocated. After: free.
+    allocated.store(old & !bit, Ordering::Release);
+    commit_store("bit-by-hand");
+    if hand.room.get() == 0 {
+        hand.room.set(free_in_hand(hand));
+    }
+    true
+}
+
+/// The same for any other block.
+#[inline(always)]
+fn free_far(ctx: &SeatCtx, offset: u64) -> bool {
     let Some(Place { page, head, kind, index }) = place(ctx.pool(), offset) else { return false };
     if kind < COUNT || !head.belongs_to(ctx.number() + 1) {
         return false;
@@ -326,15 +386,13 @@ pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
         return false;
     }
     let hand = &ctx.hands[kind];
-    if hand.page() != page {
-        if old == bit {
-            return false;
-        }
-        hand.note_recent(page);
+    if old == bit && hand.page() != page {
+        return false;
     }
     // Dead before: allocated. After: free.
     head.allocated[word].store(old & !bit, Ordering::Release);
     commit_store("bit-by-hand");
+    note_freed(hand, &TABLE[kind], Slab { page, head }, word);
     true
 }
 

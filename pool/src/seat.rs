@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::granule::Granule;
-use crate::hand::{self, Hands};
+use crate::hand::Hands;
 use crate::layout::{HELD, LOG_BARE, LOGS, MARKS, SEAT_CHUNKS, SEATS_FIRST, Seat, chunk_of};
 use crate::log::LogCx;
 use crate::quick::{self, OwnedQuick, Quick};
@@ -85,7 +85,7 @@ impl SeatCtx {
             nobody: Cell::new((0, 0)),
             waits_since: Cell::new(0),
             logs: std::array::from_fn(log),
-            hands: hand::empty(),
+            hands: Hands::empty(),
             transaction: Cell::new(std::ptr::null()),
             burying,
         };
