@@ -43,7 +43,7 @@ const _: () = assert!(size_of::<Class>() == 32 - 8);
 /// The classes, smallest first; then once more, for blocks by hand.
 pub static TABLE: [Class; KINDS] = classes();
 
-const _: () = assert!(KINDS < CLASSES && KINDS <= 256);
+const _: () = assert!(KINDS <= CLASSES && KINDS <= 256);
 
 impl Class {
     /// Bits that stand for blocks, in half 0 or 1.

@@ -145,7 +145,7 @@ pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
     let ctx = cx.seat();
     loop {
         let turn = Turn::begin(ctx.seat());
-        let taken = turn.as_ref().and_then(|_| {
+        let taken = turn.as_ref().and_then(|_turn| {
             take_block(&ctx.hands[class], |hand, index| {
                 let page = hand.page();
                 let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
@@ -164,9 +164,8 @@ pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
 #[inline(always)]
 pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
     let _turn = Turn::begin(ctx.seat())?;
-    let taken = take_block(&ctx.hands[class], |_, _| ());
+    let taken = take_block(ctx.hands.take_from(class), |_, _| ());
     commit_store("bit-by-hand");
-    ctx.hands.last.set(class);
     taken
 }
 
@@ -374,7 +373,7 @@ fn free_near(hand: &Hand, inside: u64) -> bool {
 }
 
 /// The same for any other block.
-#[inline(always)]
+#[inline(never)]
 fn free_far(ctx: &SeatCtx, offset: u64) -> bool {
     let Some(Place { page, head, kind, index }) = place(ctx.pool(), offset) else { return false };
     if kind < COUNT || !head.belongs_to(ctx.number() + 1) {

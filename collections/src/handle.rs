@@ -95,7 +95,7 @@ impl Pool {
     ///
     /// # Errors
     /// `OutOfMemory`, `HardLimit`, `TooLarge`.
-    #[inline]
+    #[inline(always)]
     pub fn alloc(&self, layout: Layout) -> Result<Handle> {
         if let Some(seat) = self.inner().known_seat()
             && let Some(offset) = aquifer_alloc::quick_alloc(seat, layout)
@@ -121,7 +121,7 @@ impl Pool {
     /// # Safety
     /// The block was allocated by [`alloc`](Self::alloc) and not freed since, by any process, and nobody uses it any more. A block that was freed
     /// may have been given out again: freeing it once more would give it two owners, which no check can tell.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn free(&self, handle: Handle) -> Result<()> {
         let offset = handle.0.get() ^ self.joined().tag();
         if offset <= OFFSET
@@ -192,7 +192,7 @@ impl Pool {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn handle_of(&self, offset: u64) -> Result<Handle> {
         match NonZeroU64::new(self.joined().tag() | offset) {
             Some(bits) => Ok(Handle(bits)),

@@ -100,31 +100,48 @@ impl Hand {
     }
 }
 
+/// More than there are kinds: any number is brought below by cutting off bits.
+const HANDS: usize = CLASSES.next_power_of_two();
+
 /// One hand for each kind of slab.
 #[derive(Debug)]
 pub struct Hands {
-    each: [Hand; CLASSES],
-    /// The kind from which a block was taken last by hand; at first one that there is none of, so that it has nothing in hand.
-    pub last: Cell<usize>,
+    each: [Hand; HANDS],
+    /// The kind of which a block was taken last by hand; at first one that there is none of, so that it has nothing in hand.
+    last: Cell<usize>,
 }
 
 impl Hands {
     pub(crate) const fn empty() -> Hands {
-        Hands { each: [const { Hand::empty() }; CLASSES], last: Cell::new(CLASSES - 1) }
+        Hands { each: [const { Hand::empty() }; HANDS], last: Cell::new(CLASSES) }
     }
 
-    /// The hand that a block was taken from last.
+    /// The hand from which a block was taken last by hand.
     #[inline(always)]
     pub fn last(&self) -> &Hand {
-        &self.each[self.last.get()]
+        &self[self.last.get()]
+    }
+
+    /// The hand of a kind of which a block is about to be taken by hand.
+    #[inline(always)]
+    pub fn take_from(&self, kind: usize) -> &Hand {
+        self.last.set(kind);
+        &self[kind]
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Hand> {
+        self.each.iter()
     }
 }
 
-impl std::ops::Deref for Hands {
-    type Target = [Hand; CLASSES];
+impl std::ops::Index<usize> for Hands {
+    type Output = Hand;
 
     #[inline(always)]
-    fn deref(&self) -> &[Hand; CLASSES] {
-        &self.each
+    fn index(&self, kind: usize) -> &Hand {
+        &self.each[kind % HANDS]
     }
 }
+
+const _: () = assert!(CLASSES < HANDS);

@@ -182,7 +182,10 @@ impl Quick {
     #[inline(always)]
     pub fn seat(&self) -> &SeatCtx {
         // SAFETY: the seat owns the slot, and clears its state before it goes; who has a reference has seen the state since, on this thread.
-        unsafe { &*self.seat }
+        unsafe {
+            std::hint::assert_unchecked(!self.seat.is_null());
+            &*self.seat
+        }
     }
 
     /// Whether somebody sits here: not in a child of a fork, which has the parent's guards but not its seats.
