@@ -147,13 +147,20 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
     Ok(offset)
 }
 
-/// As [`raw_alloc`], if the slab in hand has a block, or one that a block was freed into lately.
+/// As [`raw_alloc`], if the slab in hand has a block.
 #[inline(always)]
 pub fn quick_alloc(seat: &SeatCtx, layout: Layout) -> Option<u64> {
     match class_of(layout.size(), layout.align()) {
-        Some(class) if !seat.bare().is_open() => {
-            slab::alloc_for_good(seat, COUNT + class).or_else(|| slab::alloc_from_recent(seat, COUNT + class))
-        }
+        Some(class) if !seat.bare().is_open() => slab::alloc_for_good(seat, COUNT + class),
+        _ => None,
+    }
+}
+
+/// As [`raw_alloc`], if the slab in hand has room again, or one that a block was freed into lately.
+#[inline]
+pub fn alloc_from_recent(seat: &SeatCtx, layout: Layout) -> Option<u64> {
+    match class_of(layout.size(), layout.align()) {
+        Some(class) if !seat.bare().is_open() => slab::alloc_from_recent(seat, COUNT + class),
         _ => None,
     }
 }

@@ -53,12 +53,16 @@ impl Class {
             blocks => (1 << blocks) - 1,
         }
     }
+}
 
-    /// Number of the block that holds byte `at` of a slab; exact for slabs of at most [`SLAB_PAGES`] pages.
-    #[inline(always)]
-    pub(crate) fn index_of(&self, at: u64) -> u64 {
-        at.wrapping_mul(self.magic as u64) >> 32
-    }
+/// Number of the block that begins at byte `at` of a slab, if one does; exact for slabs of at most [`SLAB_PAGES`] pages.
+///
+/// For `at = q * size + r` the product is `q * 2^32 + (q * e + r * magic)` with `e = magic * size - 2^32 < size`. What is in brackets is less than `2^32`, and less
+/// than `magic` just if `r` is 0.
+#[inline(always)]
+pub(crate) fn exact_index(at: u64, magic: u32) -> Option<u64> {
+    let product = at.wrapping_mul(magic as u64);
+    ((product as u32) < magic).then_some(product >> 32)
 }
 
 const fn size_of_class(class: usize) -> u64 {
@@ -187,10 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn multiplying_divides_exactly() {
+    fn multiplying_finds_where_blocks_begin() {
         for class in TABLE {
             for at in 0..SLAB_PAGES * PAGE {
-                assert_eq!(class.index_of(at), at / class.size as u64);
+                let size = class.size as u64;
+                let exact = at.is_multiple_of(size).then_some(at / size);
+                assert_eq!(exact_index(at, class.magic), exact);
             }
         }
     }

@@ -10,7 +10,7 @@
 //! Whoever works on a seat's slabs is its owner in a turn, or has closed the seat (see `turn`): `actor` is who works, `owner` whose slabs they are.
 
 use crate::actor::{Actor, HeapLock};
-use crate::class::{COUNT, Class, SLAB_PAGES, TABLE};
+use crate::class::{self, COUNT, Class, SLAB_PAGES, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
 use crate::territory::{descriptor, known, pages_of};
 use crate::turn::Turn;
@@ -130,8 +130,9 @@ fn take_block(hand: &Hand, note: impl FnOnce(&Hand, u64)) -> Option<u64> {
     if room == 0 {
         return None;
     }
-    let (index, bit) = (room.trailing_zeros() as u64, room & room.wrapping_neg());
-    hand.room.set(room ^ bit);
+    let (index, rest) = (room.trailing_zeros() as u64, room & room.wrapping_sub(1));
+    let bit = room ^ rest;
+    hand.room.set(rest);
     note(hand, index);
     let (allocated, _) = words(hand);
     // Dead before: the block is free. After: it is allocated, and undo clears the bit if the operation was noted.
@@ -326,14 +327,11 @@ fn place(pool: &Inner, offset: u64) -> Option<Place<'_>> {
     let kind = state.class();
     let shape = TABLE.get(kind)?;
     let inside = offset.wrapping_sub(page << PAGE_SHIFT);
-    let index = shape.index_of(inside);
     // What is listed is a slab, and what its class says of it is true.
-    (state.0 == shape.listed && index * shape.size as u64 == inside).then_some(Place {
-        page,
-        head,
-        kind,
-        index,
-    })
+    if state.0 != shape.listed {
+        return None;
+    }
+    Some(Place { page, head, kind, index: class::exact_index(inside, shape.magic)? })
 }
 
 /// Bytes of the allocated block at `offset`, if it stands at such a place.
@@ -356,15 +354,14 @@ pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
 /// The same for what begins `inside` bytes from the first block in hand.
 #[inline(always)]
 fn free_near(hand: &Hand, inside: u64) -> bool {
-    let index = inside * hand.magic.get() as u64 >> 32;
+    let Some(index) = class::exact_index(inside, hand.magic.get()) else { return false };
     let (allocated, freed) = words(hand);
-    let (old, freed, bit) =
-        (allocated.load(Ordering::Relaxed), freed.load(Ordering::Relaxed), 1 << (index % 64));
-    if index * hand.size() != inside || old & !freed & bit == 0 {
+    let (old, bit) = (allocated.load(Ordering::Relaxed), 1 << (index % 64));
+    if old & bit == 0 || freed.load(Ordering::Relaxed) & bit != 0 {
         return false;
     }
     // Dead before: allocated. After: free.
-    allocated.store(old & !bit, Ordering::Release);
+    allocated.store(old ^ bit, Ordering::Release);
     commit_store("bit-by-hand");
     if hand.room.get() == 0 {
         hand.room.set(free_in_hand(hand));

@@ -102,6 +102,16 @@ impl Pool {
         {
             return self.handle_of(offset);
         }
+        self.alloc_again(layout)
+    }
+
+    #[inline(never)]
+    fn alloc_again(&self, layout: Layout) -> Result<Handle> {
+        if let Some(seat) = self.inner().known_seat()
+            && let Some(offset) = aquifer_alloc::alloc_from_recent(seat, layout)
+        {
+            return self.handle_of(offset);
+        }
         self.alloc_slow(layout)
     }
 
@@ -123,9 +133,9 @@ impl Pool {
     /// may have been given out again: freeing it once more would give it two owners, which no check can tell.
     #[inline(always)]
     pub unsafe fn free(&self, handle: Handle) -> Result<()> {
+        // More than any offset if the handle is of another pool: no block begins there.
         let offset = handle.0.get() ^ self.joined().tag();
-        if offset <= OFFSET
-            && let Some(seat) = self.inner().known_seat()
+        if let Some(seat) = self.inner().known_seat()
             && aquifer_alloc::quick_free(seat, offset)
         {
             return Ok(());
