@@ -12,7 +12,7 @@
 use crate::actor::{Actor, HeapLock};
 use crate::class::{self, COUNT, Class, SLAB_PAGES, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
-use crate::territory::{descriptor, known, pages_of};
+use crate::territory::{descriptor, known, pages_of, territory_of};
 use crate::turn::Turn;
 use crate::word::{acquire_page, release_page};
 use crate::{reclaim, runs};
@@ -317,21 +317,41 @@ struct Place<'a> {
 /// conditions, and tells what is wrong.
 #[inline(always)]
 fn place(pool: &Inner, offset: u64) -> Option<Place<'_>> {
-    let mut page = offset >> PAGE_SHIFT;
-    let mut head = known(pool, page)?;
-    let mut state = head.state();
-    if state.is_near_tail() {
-        (head, page) = (head.head_of_tail(state), page.wrapping_sub(state.pages() % SLAB_PAGES));
-        state = head.state();
-    }
+    let page = offset >> PAGE_SHIFT;
+    let distance = pool.tails.distance(territory_of(page), page);
+    place_in(pool, offset, page - distance).or_else(|| {
+        let head = learn(pool, page, distance)?;
+        place_in(pool, offset, head)
+    })
+}
+
+/// The same, if it is in the slab that begins at `page`.
+#[inline(always)]
+fn place_in(pool: &Inner, offset: u64, page: u64) -> Option<Place<'_>> {
+    let head = known(pool, page)?;
+    let state = head.state();
     let kind = state.class();
     let shape = TABLE.get(kind)?;
-    let inside = offset.wrapping_sub(page << PAGE_SHIFT);
     // What is listed is a slab, and what its class says of it is true.
     if state.0 != shape.listed {
         return None;
     }
-    Some(Place { page, head, kind, index: class::exact_index(inside, shape.magic)? })
+    let index = class::exact_index(offset.wrapping_sub(page << PAGE_SHIFT), shape.magic)?;
+    (index < shape.blocks as u64).then_some(Place { page, head, kind, index })
+}
+
+/// Finds the first page of a slab from another page of it, unless it is `distance` pages before, and notes how far it is.
+#[cold]
+#[inline(never)]
+fn learn(pool: &Inner, page: u64, distance: u64) -> Option<u64> {
+    let (state, territory) = (known(pool, page)?.state(), territory_of(page));
+    let found = if state.kind() == Kind::Tail { state.pages() } else { 0 };
+    let head = page.checked_sub(found)?;
+    if found == distance || found >= SLAB_PAGES {
+        return None;
+    }
+    pool.tails.note(territory, page, found as u8);
+    Some(head)
 }
 
 /// Bytes of the allocated block at `offset`, if it stands at such a place.
@@ -416,7 +436,7 @@ fn add(actor: Actor<'_>, class: usize, after: u64) -> Result<()> {
         let ring = actor.heap().slabs[class].load(Ordering::Relaxed);
         let before = Slab::own(actor, class, after).or_else(|| Slab::own(actor, class, ring));
         for tail in 1..pages {
-            descriptor(actor.pool, page + tail)?.set_state(State::tail(page, tail));
+            descriptor(actor.pool, page + tail)?.set_state(State::new(Kind::Tail, tail));
         }
         head.owner.store(actor.name(), Ordering::Relaxed);
         (0..2).for_each(|w| head.allocated[w].store(0, Ordering::Relaxed));

@@ -212,7 +212,7 @@ impl Pool {
 
     #[inline]
     fn offset_of(&self, handle: Handle) -> Result<u64> {
-        match handle.0.get() & !OFFSET == tag(self.inner()) {
+        match handle.0.get() & !OFFSET == self.joined().tag() {
             true => Ok(handle.offset()),
             false => Err(Error::OtherPool),
         }

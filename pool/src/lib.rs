@@ -56,6 +56,7 @@ pub mod seat;
 pub mod shift;
 #[allow(unsafe_code)]
 pub(crate) mod sys;
+pub mod tails;
 pub mod upper;
 #[allow(unsafe_code)]
 mod window;
