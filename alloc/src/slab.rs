@@ -297,7 +297,10 @@ pub(crate) fn free_own(
     // Dead before: freed by who finishes our log, if the free was noted. After: freed.
     slab.head.allocated[word].store(left, Ordering::Release);
     let hand = &ctx.hands[class];
-    if left == 0 && slab.page != hand.page() && slab.head.is_empty() {
+    if std::ptr::eq(hand.words.get(), &slab.head.allocated[word]) {
+        // The next one, as it is in the cache: what the log stores takes longer than to wait for it.
+        hand.room.set(free_in_hand(hand));
+    } else if left == 0 && slab.page != hand.page() && slab.head.is_empty() {
         before_retiring();
         became_empty(ctx, slab, class);
     } else {
