@@ -20,6 +20,7 @@ use aquifer_pool::hand::{Hand, Hands};
 use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
 use aquifer_pool::plant::commit_store;
+use aquifer_pool::quick::Quick;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
 use std::mem::offset_of;
@@ -90,19 +91,27 @@ const FIRST_WORD: usize = offset_of!(Descriptor, allocated) / size_of::<u64>();
 const _: () = assert!(offset_of!(Descriptor, freed) == offset_of!(Descriptor, allocated) + 16);
 
 /// The words of allocated and of freed bits of what is in hand.
+///
+/// # Safety
+/// Something is or was in hand: the mask is not 0.
 #[inline(always)]
-fn words(hand: &Hand) -> (&AtomicU64, &AtomicU64) {
+unsafe fn words(hand: &Hand) -> (&AtomicU64, &AtomicU64) {
     let at = hand.words.get();
-    // SAFETY: set by `take_half_in_hand` to a word of `allocated` in a descriptor, with that of `freed` two words further on, or to `hand::NONE`.
-    // Descriptors are never used for anything else, and old windows stay mapped as long as the pool is joined, which outlives the hand.
+    // SAFETY: set by `take_half_in_hand` to a word of `allocated` in a descriptor, with that of `freed` two words further on. Descriptors are never used
+    // for anything else, and old windows stay mapped as long as the pool is joined, which outlives the hand.
     unsafe { (&*at, &*at.add(2)) }
 }
 
 /// Blocks of what is in hand that are free now.
 #[inline(always)]
 fn free_in_hand(hand: &Hand) -> u64 {
-    let (allocated, freed) = words(hand);
-    !(allocated.load(Ordering::Relaxed) | freed.load(Ordering::Relaxed)) & hand.mask.get()
+    let mask = hand.mask.get();
+    if mask == 0 {
+        return 0;
+    }
+    // SAFETY: just seen.
+    let (allocated, freed) = unsafe { words(hand) };
+    !(allocated.load(Ordering::Relaxed) | freed.load(Ordering::Relaxed)) & mask
 }
 
 /// A block was freed into half `half` of a slab: it comes to be in hand if there is no room in what is, else it is noted.
@@ -121,20 +130,26 @@ fn note_freed(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
 
 // ---- allocation
 
-/// Takes a free block of what is in hand, and tells `note` its number in the half before. The actor is in a turn.
+/// Takes a free block of what is in hand, and tells `note` its number in the half before. `ready` begins a turn: it is asked only if there is room.
 ///
 /// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it. A block in its room is free: only its owner takes blocks.
 #[inline(always)]
-fn take_block(hand: &Hand, note: impl FnOnce(&Hand, u64)) -> Option<u64> {
+fn take_block<'a>(
+    hand: &Hand,
+    ready: impl FnOnce() -> Option<Turn<'a>>,
+    note: impl FnOnce(&Hand, u64),
+) -> Option<u64> {
     let room = hand.room.get();
     if room == 0 {
         return None;
     }
+    let _turn = ready()?;
     let (index, rest) = (room.trailing_zeros() as u64, room & room.wrapping_sub(1));
     let bit = room ^ rest;
     hand.room.set(rest);
     note(hand, index);
-    let (allocated, _) = words(hand);
+    // SAFETY: there is room in hand.
+    let (allocated, _) = unsafe { words(hand) };
     // Dead before: the block is free. After: it is allocated, and undo clears the bit if the operation was noted.
     allocated.store(allocated.load(Ordering::Relaxed) | bit, Ordering::Release);
     Some(hand.first.get() + index * hand.size())
@@ -144,28 +159,26 @@ fn take_block(hand: &Hand, note: impl FnOnce(&Hand, u64)) -> Option<u64> {
 #[inline]
 pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
     let ctx = cx.seat();
+    let note = |hand: &Hand, index: u64| {
+        let page = hand.page();
+        let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
+        cx.push(RecordView::new(Record::Alloc, page, half + index));
+    };
     loop {
-        let turn = Turn::begin(ctx.seat());
-        let taken = turn.as_ref().and_then(|_turn| {
-            take_block(&ctx.hands[class], |hand, index| {
-                let page = hand.page();
-                let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
-                cx.push(RecordView::new(Record::Alloc, page, half + index));
-            })
-        });
-        drop(turn);
-        match taken {
+        match take_block(&ctx.hands()[class], || Turn::begin(ctx.seat()), note) {
             Some(offset) => return Ok(offset),
             None => next_in_hand(ctx, class)?,
         }
     }
 }
 
-/// Allocates a block of what is in hand for good: the bit is the commit, so that there is nothing to note.
+/// Allocates a block of what is in hand for good: the bit is the commit, so that there is nothing to note. `None` also while the log for work under no lock is
+/// open, whose part it would be.
 #[inline(always)]
-pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
-    let _turn = Turn::begin(ctx.seat())?;
-    let taken = take_block(ctx.hands.take_from(class), |_, _| ());
+pub(crate) fn alloc_for_good(quick: &Quick, class: usize) -> Option<u64> {
+    // There is room in hand, so that the seat is our own.
+    let ready = || if quick.seat().bare().is_open() { None } else { Turn::begin(quick.shared()) };
+    let taken = take_block(quick.hands.take_from(class), ready, |_, _| ());
     commit_store("bit-by-hand");
     taken
 }
@@ -176,17 +189,17 @@ pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
 pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
     let actor = Actor::of(ctx);
     let turn = Turn::take(actor);
-    let slab = match Slab::own(actor, class, ctx.hands[class].page()) {
+    let slab = match Slab::own(actor, class, ctx.hands()[class].page()) {
         Some(slab) if has_room(slab.head, class) => Some(slab),
         _ => recent(ctx, actor, class).or_else(|| find_room(ctx, actor, class)),
     };
     if let Some(slab) = slab {
-        take_in_hand(&ctx.hands, class, slab);
+        take_in_hand(ctx.hands(), class, slab);
         return Ok(());
     }
     drop(turn);
     // Whichever it is comes to be in hand under the turn in which it became ours.
-    add(actor, class, ctx.hands[class].page()).or_else(|e| match reclaim::take_over(actor, class) {
+    add(actor, class, ctx.hands()[class].page()).or_else(|e| match reclaim::take_over(actor, class) {
         Ok(true) => Ok(()),
         _ => Err(e),
     })
@@ -195,7 +208,7 @@ pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
 /// A slab with room that a block was freed into lately.
 fn recent<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
     loop {
-        let page = ctx.hands[class].take_recent();
+        let page = ctx.hands()[class].take_recent();
         if page == 0 {
             return None;
         }
@@ -209,17 +222,17 @@ fn recent<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'
 #[inline(never)]
 pub(crate) fn alloc_from_recent(ctx: &SeatCtx, class: usize) -> Option<u64> {
     let turn = Turn::begin(ctx.seat())?;
-    let (actor, hand) = (Actor::of(ctx), &ctx.hands[class]);
+    let (actor, hand) = (Actor::of(ctx), &ctx.hands()[class]);
     let same = Slab::own(actor, class, hand.page()).filter(|slab| has_room(slab.head, class));
-    take_in_hand(&ctx.hands, class, same.or_else(|| recent(ctx, actor, class))?);
+    take_in_hand(ctx.hands(), class, same.or_else(|| recent(ctx, actor, class))?);
     drop(turn);
-    alloc_for_good(ctx, class)
+    alloc_for_good(ctx.quick(), class)
 }
 
 /// Goes on along the ring from the slab in hand, collecting what others freed. What is in hand afterwards is where the next search goes on.
 fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
     let ring = || Slab::own(actor, class, actor.heap().slabs[class].load(Ordering::Relaxed));
-    let start = Slab::own(actor, class, ctx.hands[class].page()).or_else(ring)?;
+    let start = Slab::own(actor, class, ctx.hands()[class].page()).or_else(ring)?;
     let mut slab = start;
     for _ in 0..LOOK {
         collect(actor, slab);
@@ -227,7 +240,7 @@ fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Sla
             retire_next(actor, class, slab);
             return Some(slab);
         }
-        take_in_hand(&ctx.hands, class, slab);
+        take_in_hand(ctx.hands(), class, slab);
         slab = Slab::own(actor, class, slab.next())?;
         if slab.page == start.page {
             return None;
@@ -296,7 +309,7 @@ pub(crate) fn free_own(
     let left = slab.head.allocated[word].load(Ordering::Relaxed) & !bit;
     // Dead before: freed by who finishes our log, if the free was noted. After: freed.
     slab.head.allocated[word].store(left, Ordering::Release);
-    let hand = &ctx.hands[class];
+    let hand = &ctx.hands()[class];
     if std::ptr::eq(hand.words.get(), &slab.head.allocated[word]) {
         // The next one, as it is in the cache: what the log stores takes longer than to wait for it.
         hand.room.set(free_in_hand(hand));
@@ -364,21 +377,20 @@ pub(crate) fn quick_size(pool: &Inner, offset: u64) -> Option<u64> {
     (head.block(index) == (true, false)).then(|| TABLE[kind].size as u64)
 }
 
-/// Frees the block at `offset` for good, if it was allocated by hand, stands in a slab of the seat, and leaves that in use or in hand; clearing
-/// the bit is the commit. Everything else is left to others: `false`.
+/// Frees the block at `offset` for good, if it stands in the slab in hand from which one was taken last; clearing the bit is the commit. Everything else is left to
+/// [`free_far`]: `false`.
 #[inline(always)]
-pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
-    let Some(_turn) = Turn::begin(ctx.seat()) else { return false };
-    let hand = ctx.hands.last();
+pub(crate) fn free_near(quick: &Quick, offset: u64) -> bool {
+    let hand = quick.hands.last();
     let inside = offset.wrapping_sub(hand.first.get());
-    if inside < hand.bytes.get() as u64 { free_near(hand, inside) } else { free_far(ctx, offset) }
-}
-
-/// The same for what begins `inside` bytes from the first block in hand.
-#[inline(always)]
-fn free_near(hand: &Hand, inside: u64) -> bool {
+    // Something is in hand, so that the seat is our own.
+    if inside >= hand.bytes.get() as u64 || quick.seat().bare().is_open() {
+        return false;
+    }
+    let Some(_turn) = Turn::begin(quick.shared()) else { return false };
     let Some(index) = class::exact_index(inside, hand.magic.get()) else { return false };
-    let (allocated, freed) = words(hand);
+    // SAFETY: bytes are in hand.
+    let (allocated, freed) = unsafe { words(hand) };
     let (old, bit) = (allocated.load(Ordering::Relaxed), 1 << (index % 64));
     if old & bit == 0 || freed.load(Ordering::Relaxed) & bit != 0 {
         return false;
@@ -392,9 +404,11 @@ fn free_near(hand: &Hand, inside: u64) -> bool {
     true
 }
 
-/// The same for any other block.
-#[inline(never)]
-fn free_far(ctx: &SeatCtx, offset: u64) -> bool {
+/// Frees the block at `offset` for good, if it was allocated by hand, stands in a slab of the seat, and leaves that in use or in hand; clearing
+/// the bit is the commit. Everything else is left to others: `false`.
+#[inline]
+pub(crate) fn free_far(ctx: &SeatCtx, offset: u64) -> bool {
+    let Some(_turn) = Turn::begin(ctx.seat()) else { return false };
     let Some(Place { page, head, kind, index }) = place(ctx.pool(), offset) else { return false };
     if kind < COUNT || !head.belongs_to(ctx.number() + 1) {
         return false;
@@ -404,7 +418,7 @@ fn free_far(ctx: &SeatCtx, offset: u64) -> bool {
     if old & !head.freed[word].load(Ordering::Relaxed) & bit == 0 {
         return false;
     }
-    let hand = &ctx.hands[kind];
+    let hand = &ctx.hands()[kind];
     if old == bit && hand.page() != page {
         return false;
     }
@@ -420,11 +434,11 @@ fn free_far(ctx: &SeatCtx, offset: u64) -> bool {
 #[inline(never)]
 fn became_empty(ctx: &SeatCtx, slab: Slab<'_>, class: usize) {
     let actor = Actor::of(ctx);
-    match Slab::own(actor, class, ctx.hands[class].page()) {
+    match Slab::own(actor, class, ctx.hands()[class].page()) {
         Some(hand) if has_room(hand.head, class) => {
             let _ = retire(actor, actor, class, slab); // stays in the ring: found again
         }
-        _ => take_in_hand(&ctx.hands, class, slab),
+        _ => take_in_hand(ctx.hands(), class, slab),
     }
 }
 

@@ -77,7 +77,7 @@ fn reopen(actor: Actor<'_>) {
             _ => word::leave(closed, by as u32 + 1, STALE),
         }
     }
-    actor.hands.iter().flat_map(|hands| hands.iter()).for_each(|hand| hand.forget());
+    actor.hands.iter().for_each(|hands| hands.forget());
     // Dead after: nobody remembers anything of this seat's slabs. A failure means that it was closed once more.
     let _ = closed.compare_exchange(STALE, 0, Ordering::AcqRel, Ordering::Relaxed);
 }

@@ -97,8 +97,8 @@ impl Pool {
     /// `OutOfMemory`, `HardLimit`, `TooLarge`.
     #[inline(always)]
     pub fn alloc(&self, layout: Layout) -> Result<Handle> {
-        if let Some(seat) = self.inner().known_seat()
-            && let Some(offset) = aquifer_alloc::quick_alloc(seat, layout)
+        if let Some(quick) = self.inner().known_quick()
+            && let Some(offset) = aquifer_alloc::quick_alloc(quick, layout)
         {
             return self.handle_of(offset);
         }
@@ -135,8 +135,19 @@ impl Pool {
     pub unsafe fn free(&self, handle: Handle) -> Result<()> {
         // More than any offset if the handle is of another pool: no block begins there.
         let offset = handle.0.get() ^ self.joined().tag();
+        if let Some(quick) = self.inner().known_quick()
+            && aquifer_alloc::quick_free(quick, offset)
+        {
+            return Ok(());
+        }
+        self.free_far(handle)
+    }
+
+    #[inline(never)]
+    fn free_far(&self, handle: Handle) -> Result<()> {
+        let offset = handle.0.get() ^ self.joined().tag();
         if let Some(seat) = self.inner().known_seat()
-            && aquifer_alloc::quick_free(seat, offset)
+            && aquifer_alloc::free_in_own_slab(seat, offset)
         {
             return Ok(());
         }

@@ -1,4 +1,7 @@
 //! What a thread remembers of the heap. Private to it and derived: never the truth, and dropped whenever it may have become wrong.
+//!
+//! It stands in a seat's [`Quick`](crate::quick::Quick), so that a child of a fork finds zeros, which are nothing in hand: whoever has something in hand
+//! knows that the seat is its own.
 
 use crate::layout::CLASSES;
 use std::cell::Cell;
@@ -10,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Hand {
-    /// The half's words: of allocated blocks, and two further on of freed ones.
+    /// The half's words: of allocated blocks, and two further on of freed ones; null as long as there was none.
     pub words: Cell<*const AtomicU64>,
     /// Blocks that were free when the words were last looked at, and were not handed out since. So the next block does not depend on what was freed last, for
     /// which an allocation right after a free would have to wait.
@@ -36,27 +39,9 @@ const RECENT: usize = 16;
 
 const _: () = assert!(size_of::<Hand>() == 128);
 
-/// Stands for the words of a slab while there is none in hand.
-static NONE: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
-
 impl Hand {
-    const fn empty() -> Hand {
-        Hand {
-            words: Cell::new((&raw const NONE).cast()),
-            room: Cell::new(0),
-            mask: Cell::new(0),
-            first: Cell::new(0),
-            slab: Cell::new(0),
-            bytes: Cell::new(0),
-            magic: Cell::new(0),
-            newest: Cell::new(0),
-            recent: [const { Cell::new(0) }; RECENT],
-        }
-    }
-
     /// Lets go of what is in hand.
     pub fn forget(&self) {
-        self.words.set((&raw const NONE).cast());
         self.room.set(0);
         self.mask.set(0);
         self.slab.set(0);
@@ -87,6 +72,11 @@ impl Hand {
         self.slab.set(page << 16 | size as u64);
     }
 
+    /// Whether anything is noted.
+    fn is_used(&self) -> bool {
+        self.slab.get() != 0 || self.recent.iter().any(|page| page.get() != 0)
+    }
+
     /// Page of the slab, 0: none.
     #[inline(always)]
     pub fn page(&self) -> u64 {
@@ -103,35 +93,35 @@ impl Hand {
 /// More than there are kinds: any number is brought below by cutting off bits.
 const HANDS: usize = CLASSES.next_power_of_two();
 
-/// One hand for each kind of slab.
+/// One hand for each kind of slab. Zeros are empty hands.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Hands {
+    /// Nothing is ever in the first; then one for each kind.
     each: [Hand; HANDS],
-    /// The kind of which a block was taken last by hand; at first one that there is none of, so that it has nothing in hand.
+    /// From which of them a block was taken last by hand.
     last: Cell<usize>,
 }
 
 impl Hands {
-    pub(crate) const fn empty() -> Hands {
-        Hands { each: [const { Hand::empty() }; HANDS], last: Cell::new(CLASSES) }
+    /// Lets go of all that is in hand.
+    pub fn forget(&self) {
+        self.last.set(0);
+        self.each.iter().filter(|hand| hand.is_used()).for_each(|hand| hand.forget());
     }
 
     /// The hand from which a block was taken last by hand.
     #[inline(always)]
     pub fn last(&self) -> &Hand {
-        &self[self.last.get()]
+        &self.each[self.last.get() % HANDS]
     }
 
     /// The hand of a kind of which a block is about to be taken by hand.
     #[inline(always)]
     pub fn take_from(&self, kind: usize) -> &Hand {
-        self.last.set(kind);
-        &self[kind]
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Hand> {
-        self.each.iter()
+        let at = (kind + 1) % HANDS;
+        self.last.set(at);
+        &self.each[at]
     }
 }
 
@@ -140,7 +130,7 @@ impl std::ops::Index<usize> for Hands {
 
     #[inline(always)]
     fn index(&self, kind: usize) -> &Hand {
-        &self.each[kind % HANDS]
+        &self.each[(kind + 1) % HANDS]
     }
 }
 

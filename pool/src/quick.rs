@@ -7,6 +7,7 @@
 //! The fast paths use mark 0, or place 0 of the held locks, and nothing private tells that these are in use: their shared words do. So taking and giving
 //! back a lock stores to the shared words alone. A store more, or one that waits for a load, would be waited for by the next lock's atomic instruction.
 
+use crate::hand::Hands;
 use crate::layout::{HELD, MARKS, Seat};
 use crate::protocol;
 use crate::raw::Inner;
@@ -49,6 +50,8 @@ pub struct Quick {
     pool: *const Inner,
     /// How many more times than once this thread has read-locked the lock of each mark.
     pub(crate) nest: [Cell<u32>; MARKS],
+    /// Slabs in hand, for the heap.
+    pub hands: Hands,
 }
 
 /// Owner of a slot.
@@ -72,6 +75,7 @@ impl OwnedQuick {
             (&raw mut (*at).seat).write(seat);
             (&raw mut (*at).pool).write(pool);
             (&raw mut (*at).nest).write([const { Cell::new(0) }; MARKS]);
+            (*at).hands.forget();
             (*at).state.store(state, Ordering::Relaxed);
         }
         Some(OwnedQuick(at))
@@ -105,12 +109,20 @@ struct Near {
     quick: Cell<*const Quick>,
     /// The seat's state when nothing stands in the way.
     state: Cell<u64>,
+    /// Number of the join of the pool in which the seat is, 0: none, or it was given up.
+    pool: Cell<u64>,
 }
 
 thread_local! {
     /// No destructor: usable until the thread is gone.
     static NEAR: Near = const {
-        Near { start: Cell::new(0), len: Cell::new(0), quick: Cell::new(std::ptr::null()), state: Cell::new(0) }
+        Near {
+            start: Cell::new(0),
+            len: Cell::new(0),
+            quick: Cell::new(std::ptr::null()),
+            state: Cell::new(0),
+            pool: Cell::new(0),
+        }
     };
 }
 
@@ -175,6 +187,27 @@ pub(crate) fn seat_of(pool: &Inner) -> Option<&SeatCtx> {
         let quick = unsafe { &*at };
         std::ptr::eq(quick.pool, pool).then(|| quick.seat())
     })
+}
+
+/// The calling thread's part of its seat in the pool that was joined as number `id`, if it is the one used last.
+///
+/// In a child of a fork it is the parent's, and all zeros: there is nothing in hand. Whoever finds something in hand may use the rest.
+#[inline(always)]
+pub(crate) fn in_pool<'a>(id: u64) -> Option<&'a Quick> {
+    NEAR.with(|near| match near.pool.get() == id {
+        // SAFETY: a slot, which stays readable for ever. The pool is joined (`id` is asked of it, and never used again), so that the seat was not taken from this
+        // thread, which forgets the number when it gives the seat up: the slot is its own, or, in a child, what the parent had, which nobody uses.
+        true => Some(unsafe {
+            std::hint::assert_unchecked(!near.quick.get().is_null());
+            &*near.quick.get()
+        }),
+        false => None,
+    })
+}
+
+/// The calling thread gives a seat up.
+pub(crate) fn forget_pool() {
+    NEAR.with(|near| near.pool.set(0));
 }
 
 impl Quick {
@@ -248,7 +281,7 @@ impl Quick {
 
     /// The shared part of the seat.
     #[inline(always)]
-    pub(crate) fn shared(&self) -> &Seat {
+    pub fn shared(&self) -> &Seat {
         // SAFETY: a whole seat, whose window stays mapped as long as the pool is open.
         unsafe { &*self.shared }
     }
@@ -305,7 +338,9 @@ impl Quick {
 
     /// Notes that the calling thread uses this seat for what lies in the window at `start`.
     pub(crate) fn note_near(&self, start: usize, len: usize) {
+        let id = self.seat().pool().id();
         NEAR.with(|near| {
+            near.pool.set(id);
             near.start.set(start);
             near.len.set(len);
             near.quick.set(self);

@@ -8,7 +8,7 @@ use crate::quick::Quick;
 use parking_lot::{Mutex, MutexGuard};
 
 /// Slots made at a time.
-const SLOTS: usize = 64;
+const SLOTS: usize = 16;
 
 #[derive(Debug)]
 struct Slots {
