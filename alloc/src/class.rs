@@ -6,6 +6,7 @@
 
 use crate::descriptor::{Kind, State};
 use aquifer_pool::layout::{CLASSES, PAGE};
+use std::hint::cold_path;
 
 /// Number of size classes.
 pub const COUNT: usize = 47;
@@ -147,6 +148,7 @@ static OF_SIZE: [u8; LARGEST / 16 + 1] = {
 #[inline(always)]
 pub(crate) fn class_of(size: usize, align: usize) -> Option<usize> {
     if size > LARGEST {
+        cold_path();
         return None;
     }
     let class = OF_SIZE[size.div_ceil(16)] as usize;

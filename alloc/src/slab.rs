@@ -23,6 +23,7 @@ use aquifer_pool::plant::commit_store;
 use aquifer_pool::quick::Quick;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
+use std::hint::cold_path;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -141,6 +142,7 @@ fn take_block<'a>(
 ) -> Option<u64> {
     let room = hand.room.get();
     if room == 0 {
+        cold_path();
         return None;
     }
     let _turn = ready()?;
@@ -177,7 +179,13 @@ pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
 #[inline(always)]
 pub(crate) fn alloc_for_good(quick: &Quick, class: usize) -> Option<u64> {
     // There is room in hand, so that the seat is our own.
-    let ready = || if quick.seat().bare().is_open() { None } else { Turn::begin(quick.shared()) };
+    let ready = || {
+        if quick.seat().bare().is_open() {
+            cold_path();
+            return None;
+        }
+        Turn::begin(quick.shared())
+    };
     let taken = take_block(quick.hands.take_from(class), ready, |_, _| ());
     commit_store("bit-by-hand");
     taken
@@ -388,17 +396,22 @@ pub(crate) fn free_near(quick: &Quick, offset: u64) -> bool {
         return false;
     }
     let Some(_turn) = Turn::begin(quick.shared()) else { return false };
-    let Some(index) = class::exact_index(inside, hand.magic.get()) else { return false };
+    let Some(index) = class::exact_index(inside, hand.magic.get()) else {
+        cold_path();
+        return false;
+    };
     // SAFETY: bytes are in hand.
     let (allocated, freed) = unsafe { words(hand) };
     let (old, bit) = (allocated.load(Ordering::Relaxed), 1 << (index % 64));
     if old & bit == 0 || freed.load(Ordering::Relaxed) & bit != 0 {
+        cold_path();
         return false;
     }
     // Dead before: allocated. After: free.
     allocated.store(old ^ bit, Ordering::Release);
     commit_store("bit-by-hand");
     if hand.room.get() == 0 {
+        cold_path();
         hand.room.set(free_in_hand(hand));
     }
     true

@@ -13,6 +13,7 @@ use aquifer_pool::{Error, Inner, Result};
 use std::alloc::Layout;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::hint::cold_path;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
@@ -102,6 +103,7 @@ impl Pool {
         {
             return self.handle_of(offset);
         }
+        cold_path();
         self.alloc_again(layout)
     }
 
@@ -217,7 +219,10 @@ impl Pool {
     fn handle_of(&self, offset: u64) -> Result<Handle> {
         match NonZeroU64::new(self.joined().tag() | offset) {
             Some(bits) => Ok(Handle(bits)),
-            None => Err(Error::BadBlock { offset, why: "it is null" }),
+            None => {
+                cold_path();
+                Err(Error::BadBlock { offset, why: "it is null" })
+            }
         }
     }
 
