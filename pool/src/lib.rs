@@ -9,6 +9,7 @@
 //! | [`log`], [`shift`] | operations that happen whole or not at all |
 //! | [`protocol`], [`lock`] | locks that survive their owners |
 //! | [`quick`], `wiped` | what makes taking a free lock fast |
+//! | [`hand`], [`tails`] | what a process remembers of the heap |
 //! | [`upper`] | what this crate needs of the crates above it |
 #![deny(unsafe_code)]
 
