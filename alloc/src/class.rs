@@ -47,12 +47,16 @@ pub static TABLE: [Class; KINDS] = classes();
 const _: () = assert!(KINDS <= CLASSES && KINDS <= 256);
 
 impl Class {
+    /// Blocks of half 0 or 1.
+    #[inline(always)]
+    pub(crate) fn blocks_of(&self, half: usize) -> u32 {
+        self.blocks.saturating_sub(64 * half as u32).min(64)
+    }
+
     /// Bits that stand for blocks, in half 0 or 1.
+    #[inline(always)]
     pub(crate) fn mask(&self, half: usize) -> u64 {
-        match (self.blocks as u64).saturating_sub(64 * half as u64) {
-            64.. => u64::MAX,
-            blocks => (1 << blocks) - 1,
-        }
+        u64::MAX.checked_shr(64 - self.blocks_of(half)).unwrap_or(0)
     }
 }
 

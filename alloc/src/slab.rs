@@ -59,8 +59,12 @@ fn is_own(head: &Descriptor, class: usize, name: u32) -> bool {
 
 #[inline(always)]
 fn free_bits(head: &Descriptor, class: &Class, word: usize) -> u64 {
-    let used = head.allocated[word].load(Ordering::Relaxed) | head.freed[word].load(Ordering::Relaxed);
-    !used & class.mask(word)
+    !used_bits(head, word) & class.mask(word)
+}
+
+#[inline(always)]
+fn used_bits(head: &Descriptor, word: usize) -> u64 {
+    head.allocated[word].load(Ordering::Relaxed) | head.freed[word].load(Ordering::Relaxed)
 }
 
 fn has_room(head: &Descriptor, class: usize) -> bool {
@@ -80,11 +84,12 @@ fn take_in_hand(hands: &Hands, class: usize, slab: Slab<'_>) {
 fn take_half_in_hand(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
     // Both words are used through this pointer: it must have come from the whole descriptor.
     hand.words.set(std::ptr::from_ref(slab.head).cast::<AtomicU64>().wrapping_add(FIRST_WORD + half));
-    hand.room.set(free_bits(slab.head, shape, half));
-    hand.mask.set(shape.mask(half));
+    let (mask, used) = (shape.mask(half), used_bits(slab.head, half));
+    hand.room.set(!used & mask);
+    hand.mask.set(mask);
     hand.first.set(slab.page * PAGE + 64 * half as u64 * shape.size as u64);
     hand.set_slab(slab.page, shape.size);
-    hand.bytes.set(shape.mask(half).count_ones() * shape.size);
+    hand.bytes.set(shape.blocks_of(half) * shape.size);
     hand.magic.set(shape.magic);
 }
 
