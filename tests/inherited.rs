@@ -4,7 +4,8 @@
 
 mod support;
 
-use aquifer::{Named, Pool, ShMutex, ShRwLock, ShString, ShVec, from_iter};
+use aquifer::{Handle, Named, Pool, ShMutex, ShRwLock, ShString, ShVec, from_iter};
+use std::alloc::Layout;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::{Child, until};
@@ -68,6 +69,46 @@ fn an_object_that_went_before_the_child_joined_is_a_panic() {
     child.finish();
     assert_eq!(numbers(&pool, "numbers").read().unwrap().len(), 100_001);
     assert_clean(&pool);
+}
+
+#[test]
+fn a_child_takes_no_blocks_that_its_parent_has_in_hand() {
+    let pool = pool();
+    let layout = Layout::new::<[u64; 8]>();
+    let first = pool.alloc(layout).unwrap();
+    let fill = |byte: u8, blocks: &[Handle]| {
+        for block in blocks {
+            // SAFETY: a block of that size, which is the caller's.
+            unsafe { pool.resolve_handle(*block).unwrap().write_bytes(byte, layout.size()) };
+        }
+    };
+    let holds = |byte: u8, blocks: &[Handle]| {
+        blocks.iter().all(|block| {
+            let at = pool.resolve_handle(*block).unwrap().cast::<[u8; 64]>();
+            // SAFETY: as above, and filled.
+            unsafe { at.read() }.iter().all(|b| *b == byte)
+        })
+    };
+    let child = Child::fork_until_ready(|steps| {
+        let theirs: Vec<Handle> = (0..200).map(|_| pool.alloc(layout).unwrap()).collect();
+        fill(2, &theirs);
+        // SAFETY: the parent's block, which it does not use any more.
+        unsafe { pool.free(first) }.unwrap();
+        steps.reach(1);
+        steps.await_word(1);
+        assert!(holds(2, &theirs));
+        // SAFETY: blocks of this process, freed once.
+        theirs.into_iter().for_each(|block| unsafe { pool.free(block) }.unwrap());
+    });
+    let ours: Vec<Handle> = (0..200).map(|_| pool.alloc(layout).unwrap()).collect();
+    fill(1, &ours);
+    child.tell(1);
+    child.finish();
+    assert!(holds(1, &ours));
+    // SAFETY: as above.
+    ours.into_iter().for_each(|block| unsafe { pool.free(block) }.unwrap());
+    let report = pool.check().unwrap();
+    assert!(report.is_clean() && report.by_hand.is_empty(), "{report}");
 }
 
 #[test]

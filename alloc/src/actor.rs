@@ -33,7 +33,7 @@ impl<'a> Actor<'a> {
             seat: ctx.seat(),
             number: ctx.number(),
             burying: ctx.is_burying(),
-            hands: Some(&ctx.hands),
+            hands: Some(ctx.hands()),
         }
     }
 

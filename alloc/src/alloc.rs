@@ -7,6 +7,7 @@ use crate::descriptor::{Kind, State};
 use crate::{free, index, runs, slab};
 use aquifer_pool::layout::PAGE;
 use aquifer_pool::log::LogCx;
+use aquifer_pool::quick::Quick;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
 use std::alloc::Layout;
@@ -150,11 +151,8 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
     if let Some(class) = class_of(layout.size(), layout.align())
         && !seat.bare().is_open()
     {
-        if let Some(offset) = slab::alloc_from_recent(seat, COUNT + class) {
-            return Ok(offset);
-        }
         loop {
-            match slab::alloc_for_good(seat, COUNT + class) {
+            match slab::alloc_for_good(seat.quick(), COUNT + class) {
                 Some(offset) => return Ok(offset),
                 None => slab::next_in_hand(seat, COUNT + class)?,
             }
@@ -168,9 +166,16 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
 
 /// As [`raw_alloc`], if the slab in hand has a block.
 #[inline(always)]
-pub fn quick_alloc(seat: &SeatCtx, layout: Layout) -> Option<u64> {
+pub fn quick_alloc(quick: &Quick, layout: Layout) -> Option<u64> {
+    let class = class_of(layout.size(), layout.align())?;
+    slab::alloc_for_good(quick, COUNT + class)
+}
+
+/// As [`raw_alloc`], if the slab in hand has room again, or one that a block was freed into lately.
+#[inline]
+pub fn alloc_from_recent(seat: &SeatCtx, layout: Layout) -> Option<u64> {
     match class_of(layout.size(), layout.align()) {
-        Some(class) if !seat.bare().is_open() => slab::alloc_for_good(seat, COUNT + class),
+        Some(class) if !seat.bare().is_open() => slab::alloc_from_recent(seat, COUNT + class),
         _ => None,
     }
 }
@@ -191,7 +196,7 @@ pub fn raw_free(seat: &SeatCtx, offset: u64) -> Result<()> {
 /// # Errors
 /// `BadBlock` when no such block begins there.
 pub fn raw_free_checked(seat: &SeatCtx, offset: u64) -> Result<()> {
-    if quick_free(seat, offset) {
+    if quick_free(seat.quick(), offset) || free_in_own_slab(seat, offset) {
         return Ok(());
     }
     let op = seat.bare().begin();
@@ -200,8 +205,14 @@ pub fn raw_free_checked(seat: &SeatCtx, offset: u64) -> Result<()> {
     Ok(())
 }
 
-/// As [`raw_free_checked`], if the block is one of a slab of the seat; else `false`, and nothing was done.
+/// As [`raw_free_checked`], if the block is one of the slab from which one was taken last; else `false`, and nothing was done.
 #[inline(always)]
-pub fn quick_free(seat: &SeatCtx, offset: u64) -> bool {
-    !seat.bare().is_open() && slab::free_for_good(seat, offset)
+pub fn quick_free(quick: &Quick, offset: u64) -> bool {
+    slab::free_near(quick, offset)
+}
+
+/// As [`raw_free_checked`], if the block is one of a slab of the seat; else `false`, and nothing was done.
+#[inline]
+pub fn free_in_own_slab(seat: &SeatCtx, offset: u64) -> bool {
+    !seat.bare().is_open() && slab::free_far(seat, offset)
 }

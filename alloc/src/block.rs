@@ -1,6 +1,6 @@
 //! From an offset to the block there, checked.
 
-use crate::class::TABLE;
+use crate::class::{TABLE, exact_index};
 use crate::descriptor::{Descriptor, Kind, State};
 use crate::slab;
 use crate::territory::{descriptor, pages_of};
@@ -47,11 +47,10 @@ impl<'a> Block<'a> {
                 if inside >= shape.pages as u64 * PAGE {
                     return Err(bad(offset, "not allocated"));
                 }
-                let index = shape.index_of(inside);
-                if index * shape.size as u64 != inside || index >= shape.blocks as u64 {
-                    return Err(bad(offset, "not the start of a block"));
+                match exact_index(inside, shape.magic) {
+                    Some(index) if index < shape.blocks as u64 => Ok(Block { page, head, state, index }),
+                    _ => Err(bad(offset, "not the start of a block")),
                 }
-                Ok(Block { page, head, state, index })
             }
             Kind::Run if inside == 0 => Ok(Block { page, head, state, index: 0 }),
             Kind::Run => Err(bad(offset, "not the start of a block")),

@@ -6,6 +6,7 @@
 
 use crate::descriptor::{Kind, State};
 use aquifer_pool::layout::{CLASSES, PAGE};
+use std::hint::cold_path;
 
 /// Number of size classes.
 pub const COUNT: usize = 47;
@@ -30,7 +31,7 @@ pub struct Class {
     /// Bytes of a block.
     pub size: u32,
     /// `ceil(2^32 / size)`.
-    magic: u32,
+    pub(crate) magic: u32,
     /// Pages of a slab.
     pub pages: u32,
     /// Blocks of a slab.
@@ -46,19 +47,27 @@ pub static TABLE: [Class; KINDS] = classes();
 const _: () = assert!(KINDS <= CLASSES && KINDS <= 256);
 
 impl Class {
-    /// Bits that stand for blocks, in half 0 or 1.
-    pub(crate) fn mask(&self, half: usize) -> u64 {
-        match (self.blocks as u64).saturating_sub(64 * half as u64) {
-            64.. => u64::MAX,
-            blocks => (1 << blocks) - 1,
-        }
+    /// Blocks of half 0 or 1.
+    #[inline(always)]
+    pub(crate) fn blocks_of(&self, half: usize) -> u32 {
+        self.blocks.saturating_sub(64 * half as u32).min(64)
     }
 
-    /// Number of the block that holds byte `at` of a slab; exact for slabs of at most [`SLAB_PAGES`] pages.
+    /// Bits that stand for blocks, in half 0 or 1.
     #[inline(always)]
-    pub(crate) fn index_of(&self, at: u64) -> u64 {
-        at.wrapping_mul(self.magic as u64) >> 32
+    pub(crate) fn mask(&self, half: usize) -> u64 {
+        u64::MAX.checked_shr(64 - self.blocks_of(half)).unwrap_or(0)
     }
+}
+
+/// Number of the block that begins at byte `at` of a slab, if one does; exact for slabs of at most [`SLAB_PAGES`] pages.
+///
+/// For `at = q * size + r` the product is `q * 2^32 + (q * e + r * magic)` with `e = magic * size - 2^32 < size`. What is in brackets is less than `2^32`, and less
+/// than `magic` just if `r` is 0.
+#[inline(always)]
+pub(crate) fn exact_index(at: u64, magic: u32) -> Option<u64> {
+    let product = at.wrapping_mul(magic as u64);
+    ((product as u32) < magic).then_some(product >> 32)
 }
 
 const fn size_of_class(class: usize) -> u64 {
@@ -143,6 +152,7 @@ static OF_SIZE: [u8; LARGEST / 16 + 1] = {
 #[inline(always)]
 pub(crate) fn class_of(size: usize, align: usize) -> Option<usize> {
     if size > LARGEST {
+        cold_path();
         return None;
     }
     let class = OF_SIZE[size.div_ceil(16)] as usize;
@@ -187,10 +197,12 @@ mod tests {
     }
 
     #[test]
-    fn multiplying_divides_exactly() {
+    fn multiplying_finds_where_blocks_begin() {
         for class in TABLE {
             for at in 0..SLAB_PAGES * PAGE {
-                assert_eq!(class.index_of(at), at / class.size as u64);
+                let size = class.size as u64;
+                let exact = at.is_multiple_of(size).then_some(at / size);
+                assert_eq!(exact_index(at, class.magic), exact);
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The page descriptor: the one truth about what is allocated.
 
-use crate::class::{COUNT, SLAB_PAGES};
-use crate::territory::territory_of;
+use crate::class::COUNT;
 use aquifer_pool::layout::DESCRIPTOR;
 use aquifer_pool::plant::commit_store;
 use std::mem::{align_of, offset_of, size_of};
@@ -30,7 +29,7 @@ pub(crate) enum Kind {
 /// | bits | meaning |
 /// |---|---|
 /// | 0..8 | kind |
-/// | 8..16 | kind of slab (class, and whether by hand); of a tail 1 if its head is in another territory |
+/// | 8..16 | kind of slab (class, and whether by hand) |
 /// | 16 `LISTED` | the slab is in the ring of its owner |
 /// | 17 `RETIRING` | the slab is being given back |
 /// | 19 `MOVING` | the slab is being taken over by another seat |
@@ -130,18 +129,6 @@ impl State {
         }
     }
 
-    /// Page `distance` of the slab with this head.
-    pub(crate) fn tail(head: u64, distance: u64) -> State {
-        let far = territory_of(head) != territory_of(head + distance);
-        State::new(Kind::Tail, distance).with_class(far as usize)
-    }
-
-    /// Whether it is a tail whose head's descriptor stands in the same table.
-    #[inline(always)]
-    pub(crate) fn is_near_tail(self) -> bool {
-        self.0 as u16 == Kind::Tail as u16
-    }
-
     /// Pages that this one is the head of; 0 when it is none.
     pub(crate) fn covers(self) -> u64 {
         match self.kind() {
@@ -177,17 +164,6 @@ const _: () = assert!(offset_of!(Descriptor, allocated) == 16 && offset_of!(Desc
 const _: () = assert!(offset_of!(Descriptor, token) == 48 && offset_of!(Descriptor, next) == 56);
 
 impl Descriptor {
-    /// The head of the slab of which this is a near tail.
-    #[inline(always)]
-    pub(crate) fn head_of_tail(&self, state: State) -> &Descriptor {
-        let distance = (state.pages() % SLAB_PAGES) as usize;
-        // Not by this reference, which is one to 64 bytes only, but by the window, whose provenance is exposed.
-        let at = std::ptr::from_ref(self).addr() - distance * size_of::<Descriptor>();
-        // SAFETY: a near tail's head stands that many descriptors before it in the same table. If the word is damaged, these are other bytes of
-        // the pool, since no table stands within so few bytes of its start; all are atomics, and any value is good.
-        unsafe { &*std::ptr::with_exposed_provenance(at) }
-    }
-
     #[inline(always)]
     pub(crate) fn state(&self) -> State {
         State(self.state.load(Ordering::Acquire))

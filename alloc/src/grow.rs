@@ -79,7 +79,7 @@ fn missing(actor: Actor<'_>, first: u64, pages: u64, align: u64) -> Result<u64> 
 /// Pages by which the pool would like to grow.
 fn step(pool: &Inner, pages: u64) -> u64 {
     let (least, most) = (pool.header().grow_step / PAGE, pool.header().grow_ceiling / PAGE);
-    (pages / 8).max(least).min(most.max(least)).min(BUSY_PAGES / 2)
+    (pages / 32).max(least).min(most.max(least)).min(BUSY_PAGES / 2)
 }
 
 /// Territories that begin in the pages `[first, end)`.

@@ -62,7 +62,7 @@ fn free_end(pool: &RawPool) -> u64 {
 
 fn half_made_slab(seat: &SeatCtx, page: u64) {
     let pages = TABLE[CLASS].pages as u64;
-    (1..pages).for_each(|t| at(seat.pool(), page + t).set_state(State::tail(page, t)));
+    (1..pages).for_each(|t| at(seat.pool(), page + t).set_state(State::new(Kind::Tail, t)));
     at(seat.pool(), page).owner.store(Actor::of(seat).name(), Relaxed);
     die_holding_the_heap_lock(seat, page, pages);
 }

@@ -50,8 +50,8 @@ mod verify;
 mod word;
 
 pub use alloc::{
-    alloc, alloc_to_grow, alloc_zeroed, log_chunk, permanent, quick_alloc, quick_free, raw_alloc, raw_free,
-    raw_free_checked, resize_in_place, run_zeroed,
+    alloc, alloc_from_recent, alloc_to_grow, alloc_zeroed, free_in_own_slab, log_chunk, permanent,
+    quick_alloc, quick_free, raw_alloc, raw_free, raw_free_checked, resize_in_place, run_zeroed,
 };
 pub use block::{block_of, block_size};
 pub use free::{carry_out_free, free, free_intent, undo};

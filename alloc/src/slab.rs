@@ -10,9 +10,9 @@
 //! Whoever works on a seat's slabs is its owner in a turn, or has closed the seat (see `turn`): `actor` is who works, `owner` whose slabs they are.
 
 use crate::actor::{Actor, HeapLock};
-use crate::class::{COUNT, Class, SLAB_PAGES, TABLE};
+use crate::class::{self, COUNT, Class, SLAB_PAGES, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
-use crate::territory::{descriptor, known, pages_of};
+use crate::territory::{descriptor, known, pages_of, territory_of};
 use crate::turn::Turn;
 use crate::word::{acquire_page, release_page};
 use crate::{index, reclaim, runs};
@@ -20,8 +20,10 @@ use aquifer_pool::hand::{Hand, Hands};
 use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
 use aquifer_pool::plant::commit_store;
+use aquifer_pool::quick::Quick;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
+use std::hint::cold_path;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -57,8 +59,12 @@ fn is_own(head: &Descriptor, class: usize, name: u32) -> bool {
 
 #[inline(always)]
 fn free_bits(head: &Descriptor, class: &Class, word: usize) -> u64 {
-    let used = head.allocated[word].load(Ordering::Relaxed) | head.freed[word].load(Ordering::Relaxed);
-    !used & class.mask(word)
+    !used_bits(head, word) & class.mask(word)
+}
+
+#[inline(always)]
+fn used_bits(head: &Descriptor, word: usize) -> u64 {
+    head.allocated[word].load(Ordering::Relaxed) | head.freed[word].load(Ordering::Relaxed)
 }
 
 fn has_room(head: &Descriptor, class: usize) -> bool {
@@ -69,69 +75,123 @@ fn has_room(head: &Descriptor, class: usize) -> bool {
 
 /// Takes a slab in hand: its first half with room, else the first.
 fn take_in_hand(hands: &Hands, class: usize, slab: Slab<'_>) {
-    let (shape, hand) = (&TABLE[class], &hands[class]);
-    let half = if free_bits(slab.head, shape, 0) == 0 && free_bits(slab.head, shape, 1) != 0 { 1 } else { 0 };
+    let shape = &TABLE[class];
+    let half = free_bits(slab.head, shape, 0) == 0 && free_bits(slab.head, shape, 1) != 0;
+    take_half_in_hand(&hands[class], shape, slab, half as usize);
+}
+
+#[inline(always)]
+fn take_half_in_hand(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
     // Both words are used through this pointer: it must have come from the whole descriptor.
     hand.words.set(std::ptr::from_ref(slab.head).cast::<AtomicU64>().wrapping_add(FIRST_WORD + half));
-    hand.mask.set(shape.mask(half));
+    let (mask, used) = (shape.mask(half), used_bits(slab.head, half));
+    hand.room.set(!used & mask);
+    hand.mask.set(mask);
     hand.first.set(slab.page * PAGE + 64 * half as u64 * shape.size as u64);
     hand.set_slab(slab.page, shape.size);
+    hand.bytes.set(shape.blocks_of(half) * shape.size);
+    hand.magic.set(shape.magic);
 }
 
 const FIRST_WORD: usize = offset_of!(Descriptor, allocated) / size_of::<u64>();
 const _: () = assert!(offset_of!(Descriptor, freed) == offset_of!(Descriptor, allocated) + 16);
 
 /// The words of allocated and of freed bits of what is in hand.
+///
+/// # Safety
+/// Something is or was in hand: the mask is not 0.
 #[inline(always)]
-fn words(hand: &Hand) -> (&AtomicU64, &AtomicU64) {
+unsafe fn words(hand: &Hand) -> (&AtomicU64, &AtomicU64) {
     let at = hand.words.get();
-    // SAFETY: set by `take_in_hand` to a word of `allocated` in a descriptor, with that of `freed` two words further on, or to `hand::NONE`.
-    // Descriptors are never used for anything else, and old windows stay mapped as long as the pool is joined, which outlives the hand.
+    // SAFETY: set by `take_half_in_hand` to a word of `allocated` in a descriptor, with that of `freed` two words further on. Descriptors are never used
+    // for anything else, and old windows stay mapped as long as the pool is joined, which outlives the hand.
     unsafe { (&*at, &*at.add(2)) }
+}
+
+/// Blocks of what is in hand that are free now.
+#[inline(always)]
+fn free_in_hand(hand: &Hand) -> u64 {
+    let mask = hand.mask.get();
+    if mask == 0 {
+        return 0;
+    }
+    // SAFETY: just seen.
+    let (allocated, freed) = unsafe { words(hand) };
+    !(allocated.load(Ordering::Relaxed) | freed.load(Ordering::Relaxed)) & mask
+}
+
+/// A block was freed into half `half` of a slab: it comes to be in hand if there is no room in what is, else it is noted.
+#[inline(always)]
+fn note_freed(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
+    if hand.room.get() == 0 {
+        let old = hand.page();
+        if old != slab.page && free_in_hand(hand) != 0 {
+            hand.note_recent(old);
+        }
+        take_half_in_hand(hand, shape, slab, half);
+    } else if hand.page() != slab.page {
+        hand.note_recent(slab.page);
+    }
 }
 
 // ---- allocation
 
-/// Takes a free block of what is in hand, and tells `note` its number in the half before.
+/// Takes a free block of what is in hand, and tells `note` its number in the half before. `ready` begins a turn: it is asked only if there is room.
 ///
-/// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it.
+/// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it. A block in its room is free: only its owner takes blocks.
 #[inline(always)]
-fn take_block(ctx: &SeatCtx, class: usize, note: impl FnOnce(&Hand, u64)) -> Option<u64> {
-    let _turn = Turn::begin(ctx.seat())?;
-    let hand = &ctx.hands[class];
-    let (allocated, freed) = words(hand);
-    let old = allocated.load(Ordering::Relaxed);
-    let free = !(old | freed.load(Ordering::Relaxed)) & hand.mask.get();
-    if free == 0 {
+fn take_block<'a>(
+    hand: &Hand,
+    ready: impl FnOnce() -> Option<Turn<'a>>,
+    note: impl FnOnce(&Hand, u64),
+) -> Option<u64> {
+    let room = hand.room.get();
+    if room == 0 {
+        cold_path();
         return None;
     }
-    let index = free.trailing_zeros() as u64;
+    let _turn = ready()?;
+    let (index, rest) = (room.trailing_zeros() as u64, room & room.wrapping_sub(1));
+    let bit = room ^ rest;
+    hand.room.set(rest);
     note(hand, index);
+    // SAFETY: there is room in hand.
+    let (allocated, _) = unsafe { words(hand) };
     // Dead before: the block is free. After: it is allocated, and undo clears the bit if the operation was noted.
-    allocated.store(old | free & free.wrapping_neg(), Ordering::Release);
+    allocated.store(allocated.load(Ordering::Relaxed) | bit, Ordering::Release);
     Some(hand.first.get() + index * hand.size())
 }
 
 /// Allocates a block and notes it on the log. The log has room for one record.
 #[inline]
 pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
+    let ctx = cx.seat();
+    let note = |hand: &Hand, index: u64| {
+        let page = hand.page();
+        let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
+        cx.push(RecordView::new(Record::Alloc, page, half + index));
+    };
     loop {
-        let taken = take_block(cx.seat(), class, |hand, index| {
-            let page = hand.page();
-            let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
-            cx.push(RecordView::new(Record::Alloc, page, half + index));
-        });
-        match taken {
+        match take_block(&ctx.hands()[class], || Turn::begin(ctx.seat()), note) {
             Some(offset) => return Ok(offset),
-            None => next_in_hand(cx.seat(), class)?,
+            None => next_in_hand(ctx, class)?,
         }
     }
 }
 
-/// Allocates a block of what is in hand for good: the bit is the commit, so that there is nothing to note.
+/// Allocates a block of what is in hand for good: the bit is the commit, so that there is nothing to note. `None` also while the log for work under no lock is
+/// open, whose part it would be.
 #[inline(always)]
-pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
-    let taken = take_block(ctx, class, |_, _| ());
+pub(crate) fn alloc_for_good(quick: &Quick, class: usize) -> Option<u64> {
+    // There is room in hand, so that the seat is our own.
+    let ready = || {
+        if quick.seat().bare().is_open() {
+            cold_path();
+            return None;
+        }
+        Turn::begin(quick.shared())
+    };
+    let taken = take_block(quick.hands.take_from(class), ready, |_, _| ());
     commit_store("bit-by-hand");
     taken
 }
@@ -142,17 +202,17 @@ pub(crate) fn alloc_for_good(ctx: &SeatCtx, class: usize) -> Option<u64> {
 pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
     let actor = Actor::of(ctx);
     let turn = Turn::take(actor);
-    let slab = match Slab::own(actor, class, ctx.hands[class].page()) {
+    let slab = match Slab::own(actor, class, ctx.hands()[class].page()) {
         Some(slab) if has_room(slab.head, class) => Some(slab),
         _ => recent(ctx, actor, class).or_else(|| find_room(ctx, actor, class)),
     };
     if let Some(slab) = slab {
-        take_in_hand(&ctx.hands, class, slab);
+        take_in_hand(ctx.hands(), class, slab);
         return Ok(());
     }
     drop(turn);
     // Whichever it is comes to be in hand under the turn in which it became ours.
-    add(actor, class, ctx.hands[class].page()).or_else(|e| match reclaim::take_over(actor, class) {
+    add(actor, class, ctx.hands()[class].page()).or_else(|e| match reclaim::take_over(actor, class) {
         Ok(true) => Ok(()),
         _ => Err(e),
     })
@@ -161,7 +221,7 @@ pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
 /// A slab with room that a block was freed into lately.
 fn recent<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
     loop {
-        let page = ctx.hands[class].take_recent();
+        let page = ctx.hands()[class].take_recent();
         if page == 0 {
             return None;
         }
@@ -171,19 +231,21 @@ fn recent<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'
     }
 }
 
-/// Allocates a block for good from a slab that one was freed into lately.
+/// Allocates a block for good from the slab in hand, if it has room again, or from one that a block was freed into lately.
+#[inline(never)]
 pub(crate) fn alloc_from_recent(ctx: &SeatCtx, class: usize) -> Option<u64> {
     let turn = Turn::begin(ctx.seat())?;
-    let slab = recent(ctx, Actor::of(ctx), class)?;
-    take_in_hand(&ctx.hands, class, slab);
+    let (actor, hand) = (Actor::of(ctx), &ctx.hands()[class]);
+    let same = Slab::own(actor, class, hand.page()).filter(|slab| has_room(slab.head, class));
+    take_in_hand(ctx.hands(), class, same.or_else(|| recent(ctx, actor, class))?);
     drop(turn);
-    alloc_for_good(ctx, class)
+    alloc_for_good(ctx.quick(), class)
 }
 
 /// Goes on along the ring from the slab in hand, collecting what others freed. What is in hand afterwards is where the next search goes on.
 fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
     let ring = || Slab::own(actor, class, actor.heap().slabs[class].load(Ordering::Relaxed));
-    let start = Slab::own(actor, class, ctx.hands[class].page()).or_else(ring)?;
+    let start = Slab::own(actor, class, ctx.hands()[class].page()).or_else(ring)?;
     let mut slab = start;
     for _ in 0..LOOK {
         collect(actor, slab);
@@ -191,7 +253,7 @@ fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Sla
             retire_next(actor, class, slab);
             return Some(slab);
         }
-        take_in_hand(&ctx.hands, class, slab);
+        take_in_hand(ctx.hands(), class, slab);
         slab = Slab::own(actor, class, slab.next())?;
         if slab.page == start.page {
             return None;
@@ -260,15 +322,15 @@ pub(crate) fn free_own(
     let left = slab.head.allocated[word].load(Ordering::Relaxed) & !bit;
     // Dead before: freed by who finishes our log, if the free was noted. After: freed.
     slab.head.allocated[word].store(left, Ordering::Release);
-    let hand = &ctx.hands[class];
-    if slab.page == hand.page() {
-        return;
-    }
-    if left == 0 && slab.head.is_empty() {
+    let hand = &ctx.hands()[class];
+    if std::ptr::eq(hand.words.get(), &slab.head.allocated[word]) {
+        // The next one, as it is in the cache: what the log stores takes longer than to wait for it.
+        hand.room.set(free_in_hand(hand));
+    } else if left == 0 && slab.page != hand.page() && slab.head.is_empty() {
         before_retiring();
         became_empty(ctx, slab, class);
     } else {
-        hand.note_recent(slab.page);
+        note_freed(hand, &TABLE[class], slab, word);
     }
 }
 
@@ -284,24 +346,41 @@ struct Place<'a> {
 /// conditions, and tells what is wrong.
 #[inline(always)]
 fn place(pool: &Inner, offset: u64) -> Option<Place<'_>> {
-    let mut page = offset >> PAGE_SHIFT;
-    let mut head = known(pool, page)?;
-    let mut state = head.state();
-    if state.is_near_tail() {
-        (head, page) = (head.head_of_tail(state), page.wrapping_sub(state.pages() % SLAB_PAGES));
-        state = head.state();
-    }
+    let page = offset >> PAGE_SHIFT;
+    let distance = pool.tails.distance(territory_of(page), page);
+    place_in(pool, offset, page - distance).or_else(|| {
+        let head = learn(pool, page, distance)?;
+        place_in(pool, offset, head)
+    })
+}
+
+/// The same, if it is in the slab that begins at `page`.
+#[inline(always)]
+fn place_in(pool: &Inner, offset: u64, page: u64) -> Option<Place<'_>> {
+    let head = known(pool, page)?;
+    let state = head.state();
     let kind = state.class();
     let shape = TABLE.get(kind)?;
-    let inside = offset.wrapping_sub(page << PAGE_SHIFT);
-    let index = shape.index_of(inside);
     // What is listed is a slab, and what its class says of it is true.
-    (state.0 == shape.listed && index * shape.size as u64 == inside).then_some(Place {
-        page,
-        head,
-        kind,
-        index,
-    })
+    if state.0 != shape.listed {
+        return None;
+    }
+    let index = class::exact_index(offset.wrapping_sub(page << PAGE_SHIFT), shape.magic)?;
+    (index < shape.blocks as u64).then_some(Place { page, head, kind, index })
+}
+
+/// Finds the first page of a slab from another page of it, unless it is `distance` pages before, and notes how far it is.
+#[cold]
+#[inline(never)]
+fn learn(pool: &Inner, page: u64, distance: u64) -> Option<u64> {
+    let (state, territory) = (known(pool, page)?.state(), territory_of(page));
+    let found = if state.kind() == Kind::Tail { state.pages() } else { 0 };
+    let head = page.checked_sub(found)?;
+    if found == distance || found >= SLAB_PAGES {
+        return None;
+    }
+    pool.tails.note(territory, page, found as u8);
+    Some(head)
 }
 
 /// Bytes of the allocated block at `offset`, if it stands at such a place.
@@ -311,10 +390,42 @@ pub(crate) fn quick_size(pool: &Inner, offset: u64) -> Option<u64> {
     (head.block(index) == (true, false)).then(|| TABLE[kind].size as u64)
 }
 
+/// Frees the block at `offset` for good, if it stands in the slab in hand from which one was taken last; clearing the bit is the commit. Everything else is left to
+/// [`free_far`]: `false`.
+#[inline(always)]
+pub(crate) fn free_near(quick: &Quick, offset: u64) -> bool {
+    let hand = quick.hands.last();
+    let inside = offset.wrapping_sub(hand.first.get());
+    // Something is in hand, so that the seat is our own.
+    if inside >= hand.bytes.get() as u64 || quick.seat().bare().is_open() {
+        return false;
+    }
+    let Some(_turn) = Turn::begin(quick.shared()) else { return false };
+    let Some(index) = class::exact_index(inside, hand.magic.get()) else {
+        cold_path();
+        return false;
+    };
+    // SAFETY: bytes are in hand.
+    let (allocated, freed) = unsafe { words(hand) };
+    let (old, bit) = (allocated.load(Ordering::Relaxed), 1 << (index % 64));
+    if old & bit == 0 || freed.load(Ordering::Relaxed) & bit != 0 {
+        cold_path();
+        return false;
+    }
+    // Dead before: allocated. After: free.
+    allocated.store(old ^ bit, Ordering::Release);
+    commit_store("bit-by-hand");
+    if hand.room.get() == 0 {
+        cold_path();
+        hand.room.set(free_in_hand(hand));
+    }
+    true
+}
+
 /// Frees the block at `offset` for good, if it was allocated by hand, stands in a slab of the seat, and leaves that in use or in hand; clearing
 /// the bit is the commit. Everything else is left to others: `false`.
-#[inline(always)]
-pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
+#[inline]
+pub(crate) fn free_far(ctx: &SeatCtx, offset: u64) -> bool {
     let Some(_turn) = Turn::begin(ctx.seat()) else { return false };
     let Some(Place { page, head, kind, index }) = place(ctx.pool(), offset) else { return false };
     if kind < COUNT || !head.belongs_to(ctx.number() + 1) {
@@ -325,16 +436,14 @@ pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
     if old & !head.freed[word].load(Ordering::Relaxed) & bit == 0 {
         return false;
     }
-    let hand = &ctx.hands[kind];
-    if hand.page() != page {
-        if old == bit {
-            return false;
-        }
-        hand.note_recent(page);
+    let hand = &ctx.hands()[kind];
+    if old == bit && hand.page() != page {
+        return false;
     }
     // Dead before: allocated. After: free.
     head.allocated[word].store(old & !bit, Ordering::Release);
     commit_store("bit-by-hand");
+    note_freed(hand, &TABLE[kind], Slab { page, head }, word);
     true
 }
 
@@ -343,11 +452,11 @@ pub(crate) fn free_for_good(ctx: &SeatCtx, offset: u64) -> bool {
 #[inline(never)]
 fn became_empty(ctx: &SeatCtx, slab: Slab<'_>, class: usize) {
     let actor = Actor::of(ctx);
-    match Slab::own(actor, class, ctx.hands[class].page()) {
+    match Slab::own(actor, class, ctx.hands()[class].page()) {
         Some(hand) if has_room(hand.head, class) => {
             let _ = retire(actor, actor, class, slab); // stays in the ring: found again
         }
-        _ => take_in_hand(&ctx.hands, class, slab),
+        _ => take_in_hand(ctx.hands(), class, slab),
     }
 }
 
@@ -362,7 +471,7 @@ fn add(actor: Actor<'_>, class: usize, after: u64) -> Result<()> {
         let ring = actor.heap().slabs[class].load(Ordering::Relaxed);
         let before = Slab::own(actor, class, after).or_else(|| Slab::own(actor, class, ring));
         for tail in 1..pages {
-            descriptor(actor.pool, page + tail)?.set_state(State::tail(page, tail));
+            descriptor(actor.pool, page + tail)?.set_state(State::new(Kind::Tail, tail));
         }
         head.owner.store(actor.name(), Ordering::Relaxed);
         (0..2).for_each(|w| head.allocated[w].store(0, Ordering::Relaxed));

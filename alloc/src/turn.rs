@@ -14,6 +14,7 @@ use crate::actor::Actor;
 use crate::word::{self, OWNER};
 use aquifer_pool::layout::{Seat, SeatHeap};
 use aquifer_pool::seat::SeatCtx;
+use std::hint::cold_path;
 use std::sync::atomic::{Ordering, compiler_fence};
 use std::time::Duration;
 
@@ -39,11 +40,12 @@ impl<'a> Turn<'a> {
         heap.turn.store(1, Ordering::Relaxed);
         // Compiler order is enough: see the module. Acquire: what who closed the seat did is seen by who finds it open.
         compiler_fence(Ordering::SeqCst);
-        if heap.closed.load(Ordering::Acquire) == 0 {
-            return Some(Turn { heap });
+        if heap.closed.load(Ordering::Acquire) != 0 {
+            cold_path();
+            heap.turn.store(0, Ordering::Release);
+            return None;
         }
-        heap.turn.store(0, Ordering::Release);
-        None
+        Some(Turn { heap })
     }
 
     /// The same; waits until whoever has closed the seat is done.
@@ -77,7 +79,7 @@ fn reopen(actor: Actor<'_>) {
             _ => word::leave(closed, by as u32 + 1, STALE),
         }
     }
-    actor.hands.iter().flat_map(|hands| hands.iter()).for_each(|hand| hand.forget());
+    actor.hands.iter().for_each(|hands| hands.forget());
     // Dead after: nobody remembers anything of this seat's slabs. A failure means that it was closed once more.
     let _ = closed.compare_exchange(STALE, 0, Ordering::AcqRel, Ordering::Relaxed);
 }

@@ -5,8 +5,8 @@
 mod common;
 
 use aquifer_alloc::{
-    alloc, alloc_to_grow, alloc_zeroed, block_size, for_each_block, free, raw_alloc, raw_free, reclaim,
-    resize_in_place, stats,
+    alloc, alloc_to_grow, alloc_zeroed, block_size, for_each_block, free, quick_alloc, raw_alloc, raw_free,
+    raw_free_checked, reclaim, resize_in_place, stats,
 };
 use aquifer_pool::layout::{PAGE, fresh};
 use aquifer_pool::{Error, Inner, Options, RawPool};
@@ -450,4 +450,55 @@ fn territories_beyond_the_first_get_their_metadata() {
         raw_free(seat, run).unwrap();
         check(&pool);
     }
+}
+
+#[test]
+fn pages_that_become_part_of_other_slabs_give_the_blocks_of_those() {
+    let pool = private(&Options::new().growth(64 << 10, 64 << 10));
+    let seat = pool.seat().unwrap();
+    let mut random = Random(11);
+    // Slabs of one page to sixteen take each other's pages in turns; each block is looked up, as whoever frees it does.
+    for size in [3000, 32, 1100, 200, 4000, 48, 700, 2300] {
+        let blocks: Vec<u64> = (0..500).map(|_| raw_alloc(seat, layout(size, 1)).unwrap()).collect();
+        let held = block_size(&pool, blocks[0]).unwrap();
+        let inside = |block: u64| block + 16 * (1 + random.below(held / 16 - 1));
+        let between: Vec<u64> = blocks.iter().copied().map(inside).collect();
+        for (block, between) in blocks.into_iter().zip(between) {
+            assert_eq!((block_size(&pool, block), block_size(&pool, between)), (Some(held), None));
+            assert!(raw_free_checked(seat, between).is_err());
+            raw_free_checked(seat, block).unwrap();
+            assert!(raw_free_checked(seat, block).is_err() && block_size(&pool, block).is_none());
+        }
+        reclaim(seat).unwrap();
+        check(&pool);
+    }
+}
+
+#[test]
+fn a_thread_that_gave_up_its_seat_has_nothing_of_it_in_hand() {
+    let pool = private(&Options::new());
+    let mine = raw_alloc(pool.seat().unwrap(), layout(64, 1)).unwrap();
+    let quick = || pool.known_quick().and_then(|quick| quick_alloc(quick, layout(64, 1)));
+    let mut blocks = vec![mine, quick().unwrap()];
+    pool.give_up_seat();
+    // Another thread sits there now, and has the slab.
+    let (ready, sits) = mpsc::channel();
+    let (done, goes) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let pool = &pool;
+        scope.spawn(move || {
+            let theirs: Vec<u64> =
+                (0..100).map(|_| raw_alloc(pool.seat().unwrap(), layout(64, 1)).unwrap()).collect();
+            ready.send(theirs).unwrap();
+            goes.recv().unwrap();
+        });
+        blocks.extend(sits.recv().unwrap());
+        assert_eq!(quick(), None);
+        blocks.extend((0..100).map(|_| raw_alloc(pool.seat().unwrap(), layout(64, 1)).unwrap()));
+        blocks.push(quick().unwrap());
+        done.send(()).unwrap();
+    });
+    let distinct: std::collections::BTreeSet<u64> = blocks.iter().copied().collect();
+    assert_eq!(distinct.len(), blocks.len());
+    assert_eq!(stats(&pool).unwrap().blocks as usize, blocks.len());
 }

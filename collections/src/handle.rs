@@ -13,6 +13,7 @@ use aquifer_pool::{Error, Inner, Result};
 use std::alloc::Layout;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::hint::cold_path;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
@@ -95,10 +96,21 @@ impl Pool {
     ///
     /// # Errors
     /// `OutOfMemory`, `HardLimit`, `TooLarge`.
-    #[inline]
+    #[inline(always)]
     pub fn alloc(&self, layout: Layout) -> Result<Handle> {
+        if let Some(quick) = self.inner().known_quick()
+            && let Some(offset) = aquifer_alloc::quick_alloc(quick, layout)
+        {
+            return self.handle_of(offset);
+        }
+        cold_path();
+        self.alloc_again(layout)
+    }
+
+    #[inline(never)]
+    fn alloc_again(&self, layout: Layout) -> Result<Handle> {
         if let Some(seat) = self.inner().known_seat()
-            && let Some(offset) = aquifer_alloc::quick_alloc(seat, layout)
+            && let Some(offset) = aquifer_alloc::alloc_from_recent(seat, layout)
         {
             return self.handle_of(offset);
         }
@@ -121,12 +133,23 @@ impl Pool {
     /// # Safety
     /// The block was allocated by [`alloc`](Self::alloc) and not freed since, by any process, and nobody uses it any more. A block that was freed
     /// may have been given out again: freeing it once more would give it two owners, which no check can tell.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn free(&self, handle: Handle) -> Result<()> {
+        // More than any offset if the handle is of another pool: no block begins there.
         let offset = handle.0.get() ^ self.joined().tag();
-        if offset <= OFFSET
-            && let Some(seat) = self.inner().known_seat()
-            && aquifer_alloc::quick_free(seat, offset)
+        if let Some(quick) = self.inner().known_quick()
+            && aquifer_alloc::quick_free(quick, offset)
+        {
+            return Ok(());
+        }
+        self.free_far(handle)
+    }
+
+    #[inline(never)]
+    fn free_far(&self, handle: Handle) -> Result<()> {
+        let offset = handle.0.get() ^ self.joined().tag();
+        if let Some(seat) = self.inner().known_seat()
+            && aquifer_alloc::free_in_own_slab(seat, offset)
         {
             return Ok(());
         }
@@ -192,17 +215,20 @@ impl Pool {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn handle_of(&self, offset: u64) -> Result<Handle> {
         match NonZeroU64::new(self.joined().tag() | offset) {
             Some(bits) => Ok(Handle(bits)),
-            None => Err(Error::BadBlock { offset, why: "it is null" }),
+            None => {
+                cold_path();
+                Err(Error::BadBlock { offset, why: "it is null" })
+            }
         }
     }
 
     #[inline]
     fn offset_of(&self, handle: Handle) -> Result<u64> {
-        match handle.0.get() & !OFFSET == tag(self.inner()) {
+        match handle.0.get() & !OFFSET == self.joined().tag() {
             true => Ok(handle.offset()),
             false => Err(Error::OtherPool),
         }

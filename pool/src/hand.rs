@@ -1,73 +1,95 @@
 //! What a thread remembers of the heap. Private to it and derived: never the truth, and dropped whenever it may have become wrong.
+//!
+//! It stands in a seat's [`Quick`](crate::quick::Quick), so that a child of a fork finds zeros, which are nothing in hand: whoever has something in hand
+//! knows that the seat is its own.
 
 use crate::layout::CLASSES;
 use std::cell::Cell;
+use std::ptr::null;
 use std::sync::atomic::AtomicU64;
 
-/// One half (64 blocks) of the slab from which a seat takes blocks of one size class.
+/// One half (64 blocks) of the slab from which a seat takes blocks of one kind.
 ///
-/// Everything that an allocation needs stands in one line, so that it looks nothing up.
+/// Everything that an allocation needs stands in the first line, so that it looks nothing up; so does all that a free of one of these blocks needs.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Hand {
-    /// The half's words: of allocated blocks, and two further on of freed ones.
+    /// The half's words: of allocated blocks, and two further on of freed ones; null as long as there was none.
     pub words: Cell<*const AtomicU64>,
-    /// Bits that stand for blocks; 0: nothing in hand.
+    /// Blocks that were free when the words were last looked at, and were not handed out since. So the next block does not depend on what was freed last, for
+    /// which an allocation right after a free would have to wait.
+    pub room: Cell<u64>,
+    /// Bits that stand for blocks.
     pub mask: Cell<u64>,
     /// Offset of the half's first block.
     pub first: Cell<u64>,
     /// Page of the slab, 0: none, times 2^16; below it the size of a block. Kept when the slab has no room any more: the next search goes on there.
     slab: Cell<u64>,
-    /// Pages of slabs that a block was freed into last, the last one first, 0: none. Most likely they have room, and are in the cache.
-    recent: [Cell<u64>; 3],
+    /// Bytes of the half's blocks, 0: nothing in hand.
+    pub bytes: Cell<u32>,
+    /// `ceil(2^32 / size)`.
+    pub magic: Cell<u32>,
+    /// The page noted last.
+    newest: Cell<u32>,
+    /// Pages of slabs that a block was freed into lately, 0: none. Most likely they have room, and are in the cache. What is cut off, of a page of a very long
+    /// pool, or has been overwritten, is looked for as any other.
+    recent: [Cell<u32>; RECENT],
 }
 
-/// Stands for the words of a slab while there is none in hand.
-static NONE: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+const RECENT: usize = 16;
+
+const _: () = assert!(size_of::<Hand>() == 128);
 
 impl Hand {
     const fn empty() -> Hand {
         Hand {
-            words: Cell::new((&raw const NONE).cast()),
+            words: Cell::new(null()),
+            room: Cell::new(0),
             mask: Cell::new(0),
             first: Cell::new(0),
             slab: Cell::new(0),
-            recent: [const { Cell::new(0) }; 3],
+            bytes: Cell::new(0),
+            magic: Cell::new(0),
+            newest: Cell::new(0),
+            recent: [const { Cell::new(0) }; RECENT],
         }
     }
 
     /// Lets go of what is in hand.
     pub fn forget(&self) {
-        self.words.set((&raw const NONE).cast());
+        self.room.set(0);
         self.mask.set(0);
         self.slab.set(0);
+        self.bytes.set(0);
         self.recent.iter().for_each(|page| page.set(0));
     }
 
     /// Notes that a block was freed into the slab of a page.
     #[inline(always)]
     pub fn note_recent(&self, page: u64) {
-        let [first, second, third] = &self.recent;
-        if first.get() != page {
-            third.set(second.get());
-            second.set(first.get());
-            first.set(page);
+        let newest = self.newest.get() as usize % RECENT;
+        if self.recent[newest].get() != page as u32 {
+            let next = (newest + 1) % RECENT;
+            self.newest.set(next as u32);
+            self.recent[next].set(page as u32);
         }
     }
 
     /// The page noted last, which is forgotten; 0: none.
     pub fn take_recent(&self) -> u64 {
-        let [first, second, third] = &self.recent;
-        let page = first.get();
-        first.set(second.get());
-        second.set(third.get());
-        third.set(0);
-        page
+        let newest = self.newest.get() as usize % RECENT;
+        self.newest.set((newest + RECENT - 1) as u32 % RECENT as u32);
+        self.recent[newest].replace(0) as u64
     }
 
     /// Notes which slab is in hand.
     pub fn set_slab(&self, page: u64, size: u32) {
         self.slab.set(page << 16 | size as u64);
+    }
+
+    /// Whether anything is noted.
+    fn is_used(&self) -> bool {
+        self.slab.get() != 0 || self.recent.iter().any(|page| page.get() != 0)
     }
 
     /// Page of the slab, 0: none.
@@ -83,9 +105,53 @@ impl Hand {
     }
 }
 
-/// One hand for each size class.
-pub type Hands = [Hand; CLASSES];
+/// More than there are kinds: any number is brought below by cutting off bits.
+const HANDS: usize = CLASSES.next_power_of_two();
 
-pub(crate) const fn empty() -> Hands {
-    [const { Hand::empty() }; CLASSES]
+/// One hand for each kind of slab. Zeros are empty hands.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Hands {
+    /// Nothing is ever in the first; then one for each kind.
+    each: [Hand; HANDS],
+    /// From which of them a block was taken last by hand.
+    last: Cell<usize>,
 }
+
+impl Hands {
+    /// Nothing in any of them.
+    pub(crate) const fn empty() -> Hands {
+        Hands { each: [const { Hand::empty() }; HANDS], last: Cell::new(0) }
+    }
+
+    /// Lets go of all that is in hand.
+    pub fn forget(&self) {
+        self.last.set(0);
+        self.each.iter().filter(|hand| hand.is_used()).for_each(|hand| hand.forget());
+    }
+
+    /// The hand from which a block was taken last by hand.
+    #[inline(always)]
+    pub fn last(&self) -> &Hand {
+        &self.each[self.last.get() % HANDS]
+    }
+
+    /// The hand of a kind of which a block is about to be taken by hand.
+    #[inline(always)]
+    pub fn take_from(&self, kind: usize) -> &Hand {
+        let at = (kind + 1) % HANDS;
+        self.last.set(at);
+        &self.each[at]
+    }
+}
+
+impl std::ops::Index<usize> for Hands {
+    type Output = Hand;
+
+    #[inline(always)]
+    fn index(&self, kind: usize) -> &Hand {
+        &self.each[(kind + 1) % HANDS]
+    }
+}
+
+const _: () = assert!(CLASSES < HANDS);

@@ -9,6 +9,7 @@
 //! | [`log`], [`shift`] | operations that happen whole or not at all |
 //! | [`protocol`], [`lock`] | locks that survive their owners |
 //! | [`quick`], `wiped` | what makes taking a free lock fast |
+//! | [`hand`], [`tails`] | what a process remembers of the heap |
 //! | [`upper`] | what this crate needs of the crates above it |
 #![deny(unsafe_code)]
 
@@ -56,6 +57,7 @@ pub mod seat;
 pub mod shift;
 #[allow(unsafe_code)]
 pub(crate) mod sys;
+pub mod tails;
 pub mod upper;
 #[allow(unsafe_code)]
 mod window;

@@ -11,6 +11,7 @@ use crate::process::Process;
 use crate::raw::{Counters, Inner, RawPool};
 use crate::registry;
 use crate::sys::file;
+use crate::tails::Tails;
 use crate::upper::Upper;
 use crate::window::Windows;
 use rustix::io::Errno;
@@ -349,6 +350,7 @@ fn assemble(backing: Backing, windows: Windows, upper: &'static dyn Upper) -> Ra
         upper,
         counters: Counters::default(),
         descriptors: [const { AtomicPtr::new(std::ptr::null_mut()) }; 64],
+        tails: Tails::default(),
     };
     let pool = RawPool(Arc::new(inner));
     pool.windows.enter(Arc::as_ptr(&pool.0));

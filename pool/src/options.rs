@@ -30,12 +30,12 @@ impl Default for Options {
 }
 
 impl Options {
-    /// 1 MiB, mode 0600, growing by 4 to 16 MiB without limit.
+    /// 1 MiB, mode 0600, growing by 1 to 16 MiB without limit.
     pub fn new() -> Options {
         Options {
             mode: 0o600,
             size: 1 << 20,
-            grow_step: 4 << 20,
+            grow_step: 1 << 20,
             grow_ceiling: 16 << 20,
             hard_limit: 0,
             asymmetric_locks: false,
@@ -60,7 +60,7 @@ impl Options {
         self
     }
 
-    /// Least and most bytes by which a pool grows at a time; in between, an eighth of its length.
+    /// Least and most bytes by which a pool grows at a time; in between, a 32nd part of its length.
     pub fn growth(mut self, least: u64, most: u64) -> Options {
         self.grow_step = least.max(PAGE).next_multiple_of(PAGE);
         self.grow_ceiling = most.max(self.grow_step).next_multiple_of(PAGE);

@@ -11,12 +11,14 @@
 //! back a lock stores to the shared words alone. A store more, or one that waits for a load, would be waited for by the next lock's atomic instruction.
 
 use crate::fork;
+use crate::hand::Hands;
 use crate::layout::{Header, MARKS, Seat};
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::{SeatCtx, thread_key};
 use crate::wiped;
 use std::cell::Cell;
+use std::mem::offset_of;
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -38,6 +40,8 @@ const ASYMMETRIC: u64 = 1;
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Quick {
+    /// Number of the join of the pool in which the seat is, never used again; 0: none.
+    id: AtomicU64,
     /// The window that the seat was last used in. Every window begins with the header.
     window: AtomicPtr<Header>,
     /// Length of that window if the seat may read at once through mark 0, else 0.
@@ -64,14 +68,17 @@ pub struct Quick {
     own: u32,
     /// How many more times than once this thread has read-locked the lock of each mark.
     pub(crate) nest: [Cell<u32>; MARKS],
+    /// Slabs in hand, for the heap.
+    pub hands: Hands,
 }
 
-const _: () = assert!(size_of::<Quick>() == 128);
+const _: () = assert!(offset_of!(Quick, nest) <= 128);
 
 impl Quick {
     /// A slot without a seat.
     const fn empty() -> Quick {
         Quick {
+            id: AtomicU64::new(0),
             window: AtomicPtr::new(null_mut()),
             readable: AtomicUsize::new(0),
             writable: AtomicUsize::new(0),
@@ -86,6 +93,7 @@ impl Quick {
             state: AtomicU32::new(0),
             own: 0,
             nest: [const { Cell::new(0) }; MARKS],
+            hands: Hands::empty(),
         }
     }
 }
@@ -106,6 +114,7 @@ impl OwnedQuick {
             shared,
             summary: protocol::summary_bit(number) | if pool.is_asymmetric() { ASYMMETRIC } else { 0 },
             limit: Cell::new(pool.windows.limit()),
+            id: AtomicU64::new(pool.id()),
             epoch: fork::epoch(),
             seat,
             pool: AtomicPtr::new(std::ptr::from_ref(pool).cast_mut()),
@@ -113,8 +122,13 @@ impl OwnedQuick {
             own: number + 1,
             ..Quick::empty()
         };
-        // SAFETY: ours alone: no other thread has had it near, and this one does not look at it now.
-        unsafe { slot.write(quick) };
+        // SAFETY: ours alone: no other thread has had it near, and this one does not look at it now. All but the hands, which are many and mostly never used:
+        // zeros, or what the last owner left.
+        unsafe {
+            let front = (&raw const quick).cast::<u8>();
+            slot.cast::<u8>().copy_from_nonoverlapping(front, offset_of!(Quick, hands));
+            (*slot).hands.forget();
+        }
         Some(OwnedQuick { slot, thread })
     }
 
@@ -220,12 +234,30 @@ pub(crate) fn seat_of(pool: &Inner) -> Option<&SeatCtx> {
     std::ptr::eq(quick.pool.load(Ordering::Relaxed), pool).then(|| quick.seat())
 }
 
+/// The calling thread's part of its seat in the pool that was joined as number `id`, which is not 0, if it is the one used last. Not in a child of a fork, whose
+/// slots are zeros.
+#[inline(always)]
+pub(crate) fn in_pool<'a>(id: u64) -> Option<&'a Quick> {
+    let quick = near();
+    (quick.id.load(Ordering::Relaxed) == id).then_some(quick)
+}
+
+/// The calling thread gives its seat up: what it has in hand is not its own any more.
+pub(crate) fn forget_pool() {
+    if near().id.load(Ordering::Relaxed) != 0 {
+        near().id.store(0, Ordering::Relaxed);
+    }
+}
+
 impl Quick {
     /// The rest of what this process keeps of the seat.
     #[inline(always)]
     pub fn seat(&self) -> &SeatCtx {
         // SAFETY: the seat owns the slot, and clears its state before it goes; who has a reference has seen the state since, on this thread.
-        unsafe { &*self.seat }
+        unsafe {
+            std::hint::assert_unchecked(!self.seat.is_null());
+            &*self.seat
+        }
     }
 
     /// Whether somebody sits here: not in a child of a fork, which has the parent's guards but not its seats.
@@ -279,6 +311,7 @@ impl Quick {
         }
         self.mark.store(null_mut(), Ordering::Relaxed);
         self.pool.store(null_mut(), Ordering::Relaxed);
+        self.id.store(0, Ordering::Relaxed);
         self.state.store(0, Ordering::Relaxed);
     }
 
@@ -329,7 +362,7 @@ impl Quick {
 
     /// The shared part of the seat.
     #[inline(always)]
-    pub(crate) fn shared(&self) -> &Seat {
+    pub fn shared(&self) -> &Seat {
         // SAFETY: a whole seat, whose window stays mapped as long as the pool is open.
         unsafe { &*self.shared }
     }
@@ -372,6 +405,7 @@ impl Quick {
     pub(crate) fn note_near(&self, start: usize, len: usize) {
         self.window.store(std::ptr::with_exposed_provenance_mut(start), Ordering::Relaxed);
         self.len.set(len);
+        self.id.store(self.seat().pool().id(), Ordering::Relaxed);
         self.allow();
         NEAR.set(self);
     }

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::granule::{Granule, granule};
 use crate::layout::{ASYMMETRIC, Header};
 use crate::process::Process;
+use crate::tails::Tails;
 use crate::upper::Upper;
 use crate::window::Windows;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Inner {
     pub(crate) counters: Counters,
     /// Where this process has found the descriptors of each territory (see the heap); more entries than there are, so that no page has none.
     pub descriptors: [AtomicPtr<u8>; 64],
+    /// Where this process has found the first pages of slabs (see the heap).
+    pub tails: Tails,
 }
 
 /// Events in this process, for `info`.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::granule::Granule;
-use crate::hand::{self, Hands};
+use crate::hand::Hands;
 use crate::layout::{HELD, LOG_BARE, LOGS, MARKS, SEAT_CHUNKS, SEATS_FIRST, Seat, chunk_of};
 use crate::log::LogCx;
 use crate::quick::{self, OwnedQuick, Quick};
@@ -26,8 +26,6 @@ pub struct SeatCtx {
     /// Since when the thread has waited for the lock that it wants now; 0: it does not sleep.
     pub(crate) waits_since: Cell<u64>,
     logs: [LogCx; LOGS],
-    /// Slabs in hand, for the heap.
-    pub hands: Hands,
     /// The transaction that runs on this seat, as the crates above know it; null: none.
     transaction: Cell<*const ()>,
     /// Whether this context stands for a dead seat.
@@ -85,7 +83,6 @@ impl SeatCtx {
             nobody: Cell::new((0, 0)),
             waits_since: Cell::new(0),
             logs: std::array::from_fn(log),
-            hands: hand::empty(),
             transaction: Cell::new(std::ptr::null()),
             burying,
         };
@@ -113,6 +110,12 @@ impl SeatCtx {
     pub fn quick(&self) -> &Quick {
         // SAFETY: the slot is the seat's as long as it lives.
         unsafe { &*self.quick.as_ptr() }
+    }
+
+    /// Slabs in hand, for the heap.
+    #[inline(always)]
+    pub fn hands(&self) -> &Hands {
+        &self.quick().hands
     }
 
     /// Notes that the calling thread, whose seat this is, uses it for what lies in the window of `granule`: next time it is found at once.
@@ -239,6 +242,12 @@ impl Inner {
         quick::seat_of(self)
     }
 
+    /// The calling thread's part of its seat, if it is the one used last: in a child of a fork all zeros (see [`crate::hand`]).
+    #[inline(always)]
+    pub fn known_quick(&self) -> Option<&Quick> {
+        quick::in_pool(self.id)
+    }
+
     #[inline(never)]
     fn cached_seat(&self) -> Option<&SeatCtx> {
         CACHE.with(|cache| {
@@ -282,6 +291,7 @@ impl Inner {
     /// Gives up the calling thread's seat if nothing is held on it.
     pub fn give_up_seat(&self) {
         CACHE.with(|cache| cache[self.way()].set(0, 0, std::ptr::null()));
+        quick::forget_pool();
         self.rise(thread_key());
     }
 }

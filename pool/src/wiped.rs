@@ -10,12 +10,12 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 
 /// Slots made at a time.
-const SLOTS: usize = 64;
+const SLOTS: usize = 16;
 
 #[derive(Debug)]
 struct Slots {
-    /// Every block of [`SLOTS`] there is.
-    blocks: Vec<*mut Quick>,
+    /// The blocks of [`SLOTS`] that the kernel does not wipe.
+    unwiped: Vec<*mut Quick>,
     /// By the thread that had them; for all at [`ANYBODY`].
     free: BTreeMap<u64, Vec<*mut Quick>>,
 }
@@ -26,7 +26,7 @@ const ANYBODY: u64 = 0;
 // SAFETY: addresses of memory that belongs to the process; who takes a slot has it alone.
 unsafe impl Send for Slots {}
 
-static ALL: Mutex<Slots> = Mutex::new(Slots { blocks: Vec::new(), free: BTreeMap::new() });
+static ALL: Mutex<Slots> = Mutex::new(Slots { unwiped: Vec::new(), free: BTreeMap::new() });
 
 impl Slots {
     fn free_for(&mut self, thread: u64) -> Option<*mut Quick> {
@@ -34,14 +34,16 @@ impl Slots {
     }
 }
 
-/// A slot for a thread, of which nobody sees what stands in it; `None` for want of memory.
+/// A slot for a thread, of which nobody sees what stands in it: zeros, or what its last owner left. `None` for want of memory; of a new one only what is used takes memory.
 pub(crate) fn take(thread: u64) -> Option<*mut Quick> {
     let mut all = ALL.lock();
     if let Some(slot) = all.free_for(thread).or_else(|| all.free_for(ANYBODY)) {
         return Some(slot);
     }
-    let block = make_block()?;
-    all.blocks.push(block);
+    let (block, wiped) = make_block()?;
+    if !wiped {
+        all.unwiped.push(block);
+    }
     all.free.entry(ANYBODY).or_default().extend((1..SLOTS).map(|i| block.wrapping_add(i)));
     Some(block)
 }
@@ -60,23 +62,23 @@ pub(crate) fn leave(thread: u64) {
 }
 
 #[cfg(not(miri))]
-fn make_block() -> Option<*mut Quick> {
+fn make_block() -> Option<(*mut Quick, bool)> {
     use rustix::mm::{Advice, MapFlags, ProtFlags};
     let len = SLOTS * size_of::<Quick>();
     // SAFETY: a new private mapping, zeros, which is valid for `Quick`; advised as a whole and never unmapped.
     unsafe {
         let rw = ProtFlags::READ | ProtFlags::WRITE;
         let block = rustix::mm::mmap_anonymous(std::ptr::null_mut(), len, rw, MapFlags::PRIVATE).ok()?;
-        // A kernel that cannot (before 4.14) leaves it to `wipe`, which reaches the forks of libc only.
-        let _ = rustix::mm::madvise(block, len, Advice::LinuxWipeOnFork);
-        Some(block.cast())
+        // A kernel that cannot (before 4.14) leaves it to `fork_done`, which reaches the forks of libc only.
+        let wiped = rustix::mm::madvise(block, len, Advice::LinuxWipeOnFork).is_ok();
+        Some((block.cast(), wiped))
     }
 }
 
 #[cfg(miri)]
-fn make_block() -> Option<*mut Quick> {
+fn make_block() -> Option<(*mut Quick, bool)> {
     // SAFETY: the size is not 0; zeros are valid for `Quick`.
-    Some(unsafe { std::alloc::alloc_zeroed(std::alloc::Layout::new::<[Quick; SLOTS]>()) }.cast())
+    Some((unsafe { std::alloc::alloc_zeroed(std::alloc::Layout::new::<[Quick; SLOTS]>()) }.cast(), false))
 }
 
 pub(crate) fn fork_prepare() {
@@ -89,7 +91,7 @@ pub(crate) unsafe fn fork_done(side: crate::fork::Side) {
     if side == crate::fork::Side::Child {
         // SAFETY: locked by `fork_prepare` on the thread this one is the image of, so the list is whole and ours.
         let all = unsafe { &*ALL.data_ptr() };
-        for block in &all.blocks {
+        for block in &all.unwiped {
             // SAFETY: a block of that many slots; no other thread exists in this child.
             unsafe { block.write_bytes(0, SLOTS) };
         }
