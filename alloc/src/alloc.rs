@@ -4,7 +4,7 @@ use crate::actor::Actor;
 use crate::block::Block;
 use crate::class::{COUNT, class_of};
 use crate::descriptor::{Kind, State};
-use crate::{free, index, runs, slab};
+use crate::{free, hand, index, runs, slab};
 use aquifer_pool::layout::PAGE;
 use aquifer_pool::log::LogCx;
 use aquifer_pool::quick::Quick;
@@ -208,7 +208,7 @@ pub fn raw_free_checked(seat: &SeatCtx, offset: u64) -> Result<()> {
 /// As [`raw_free_checked`], if the block is one of the slab from which one was taken last; else `false`, and nothing was done.
 #[inline(always)]
 pub fn quick_free(quick: &Quick, offset: u64) -> bool {
-    slab::free_near(quick, offset)
+    hand::free_near(quick, offset)
 }
 
 /// As [`raw_free_checked`], if the block is one of a slab of the seat; else `false`, and nothing was done.

@@ -2,7 +2,7 @@
 
 use crate::class::{TABLE, exact_index};
 use crate::descriptor::{Descriptor, Kind, State};
-use crate::slab;
+use crate::place;
 use crate::territory::{descriptor, pages_of};
 use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
 use aquifer_pool::log::{Kind as Record, RecordView};
@@ -92,7 +92,7 @@ impl<'a> Block<'a> {
 /// The answer is true as long as nobody frees the block meanwhile.
 #[inline]
 pub fn block_size(pool: &Inner, offset: u64) -> Option<u64> {
-    slab::quick_size(pool, offset).or_else(|| any_size(pool, offset))
+    place::quick_size(pool, offset).or_else(|| any_size(pool, offset))
 }
 
 /// Offset and bytes of the block that an `Alloc` or `AllocRun` record speaks of, whether or not it is taken yet; `None` when there is no such slab or

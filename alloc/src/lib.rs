@@ -12,7 +12,7 @@
 //!
 //! # Costs
 //!
-//! A block of up to [`class::LARGEST`] bytes comes from the slab in hand: a scan of two words, no lock, no line shared with other
+//! A block of up to [`class::LARGEST`] bytes comes from the slab in hand: the lowest bit of one word, no lock, no line shared with other
 //! seats. Its own seat frees it by clearing a bit; other seats under a lock of that page. Larger blocks are whole pages under the heap lock, first
 //! fit by address, merged with both neighbours when freed; of those of up to 128 KiB a seat keeps the four it freed last (see `spare`). The metadata is 64 bytes and a bit for each page.
 //!
@@ -33,13 +33,15 @@ pub mod class;
 mod descriptor;
 mod free;
 mod grow;
+#[allow(unsafe_code)]
+mod hand;
 mod index;
 #[cfg(test)]
 mod killed;
+mod place;
 mod reclaim;
 mod runs;
 mod settle;
-#[allow(unsafe_code)]
 mod slab;
 mod spare;
 mod stats;

@@ -10,22 +10,23 @@
 //! Whoever works on a seat's slabs is its owner in a turn, or has closed the seat (see `turn`): `actor` is who works, `owner` whose slabs they are.
 
 use crate::actor::{Actor, HeapLock};
-use crate::class::{self, COUNT, Class, SLAB_PAGES, TABLE};
+use crate::class::{COUNT, Class, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
-use crate::territory::{descriptor, known, pages_of, territory_of};
+use crate::hand::{free_in_hand, note_freed, take_block, take_in_hand};
+use crate::place::{Place, place};
+use crate::territory::{descriptor, pages_of};
 use crate::turn::Turn;
 use crate::word::{acquire_page, release_page};
 use crate::{index, reclaim, runs};
-use aquifer_pool::hand::{Hand, Hands};
-use aquifer_pool::layout::{PAGE, PAGE_SHIFT};
+use aquifer_pool::hand::Hand;
+use aquifer_pool::layout::PAGE;
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
 use aquifer_pool::plant::commit_store;
 use aquifer_pool::quick::Quick;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
 use std::hint::cold_path;
-use std::mem::offset_of;
-use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Slabs that an allocation looks at before it makes a new one.
 const LOOK: usize = 16;
@@ -58,12 +59,12 @@ fn is_own(head: &Descriptor, class: usize, name: u32) -> bool {
 }
 
 #[inline(always)]
-fn free_bits(head: &Descriptor, class: &Class, word: usize) -> u64 {
+pub(crate) fn free_bits(head: &Descriptor, class: &Class, word: usize) -> u64 {
     !used_bits(head, word) & class.mask(word)
 }
 
 #[inline(always)]
-fn used_bits(head: &Descriptor, word: usize) -> u64 {
+pub(crate) fn used_bits(head: &Descriptor, word: usize) -> u64 {
     head.allocated[word].load(Ordering::Relaxed) | head.freed[word].load(Ordering::Relaxed)
 }
 
@@ -71,96 +72,7 @@ fn has_room(head: &Descriptor, class: usize) -> bool {
     (0..2).any(|w| free_bits(head, &TABLE[class], w) != 0)
 }
 
-// ---- the slab in hand
-
-/// Takes a slab in hand: its first half with room, else the first.
-fn take_in_hand(hands: &Hands, class: usize, slab: Slab<'_>) {
-    let shape = &TABLE[class];
-    let half = free_bits(slab.head, shape, 0) == 0 && free_bits(slab.head, shape, 1) != 0;
-    take_half_in_hand(&hands[class], shape, slab, half as usize);
-}
-
-#[inline(always)]
-fn take_half_in_hand(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
-    // Both words are used through this pointer: it must have come from the whole descriptor.
-    hand.words.set(std::ptr::from_ref(slab.head).cast::<AtomicU64>().wrapping_add(FIRST_WORD + half));
-    let (mask, used) = (shape.mask(half), used_bits(slab.head, half));
-    hand.room.set(!used & mask);
-    hand.mask.set(mask);
-    hand.first.set(slab.page * PAGE + 64 * half as u64 * shape.size as u64);
-    hand.set_slab(slab.page, shape.size);
-    hand.bytes.set(shape.blocks_of(half) * shape.size);
-    hand.magic.set(shape.magic);
-}
-
-const FIRST_WORD: usize = offset_of!(Descriptor, allocated) / size_of::<u64>();
-const _: () = assert!(offset_of!(Descriptor, freed) == offset_of!(Descriptor, allocated) + 16);
-
-/// The words of allocated and of freed bits of what is in hand.
-///
-/// # Safety
-/// Something is or was in hand: the mask is not 0.
-#[inline(always)]
-unsafe fn words(hand: &Hand) -> (&AtomicU64, &AtomicU64) {
-    let at = hand.words.get();
-    // SAFETY: set by `take_half_in_hand` to a word of `allocated` in a descriptor, with that of `freed` two words further on. Descriptors are never used
-    // for anything else, and old windows stay mapped as long as the pool is joined, which outlives the hand.
-    unsafe { (&*at, &*at.add(2)) }
-}
-
-/// Blocks of what is in hand that are free now.
-#[inline(always)]
-fn free_in_hand(hand: &Hand) -> u64 {
-    let mask = hand.mask.get();
-    if mask == 0 {
-        return 0;
-    }
-    // SAFETY: just seen.
-    let (allocated, freed) = unsafe { words(hand) };
-    !(allocated.load(Ordering::Relaxed) | freed.load(Ordering::Relaxed)) & mask
-}
-
-/// A block was freed into half `half` of a slab: it comes to be in hand if there is no room in what is, else it is noted.
-#[inline(always)]
-fn note_freed(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
-    if hand.room.get() == 0 {
-        let old = hand.page();
-        if old != slab.page && free_in_hand(hand) != 0 {
-            hand.note_recent(old);
-        }
-        take_half_in_hand(hand, shape, slab, half);
-    } else if hand.page() != slab.page {
-        hand.note_recent(slab.page);
-    }
-}
-
 // ---- allocation
-
-/// Takes a free block of what is in hand, and tells `note` its number in the half before. `ready` begins a turn: it is asked only if there is room.
-///
-/// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it. A block in its room is free: only its owner takes blocks.
-#[inline(always)]
-fn take_block<'a>(
-    hand: &Hand,
-    ready: impl FnOnce() -> Option<Turn<'a>>,
-    note: impl FnOnce(&Hand, u64),
-) -> Option<u64> {
-    let room = hand.room.get();
-    if room == 0 {
-        cold_path();
-        return None;
-    }
-    let _turn = ready()?;
-    let (index, rest) = (room.trailing_zeros() as u64, room & room.wrapping_sub(1));
-    let bit = room ^ rest;
-    hand.room.set(rest);
-    note(hand, index);
-    // SAFETY: there is room in hand.
-    let (allocated, _) = unsafe { words(hand) };
-    // Dead before: the block is free. After: it is allocated, and undo clears the bit if the operation was noted.
-    allocated.store(allocated.load(Ordering::Relaxed) | bit, Ordering::Release);
-    Some(hand.first.get() + index * hand.size())
-}
 
 /// Allocates a block and notes it on the log. The log has room for one record.
 #[inline]
@@ -332,94 +244,6 @@ pub(crate) fn free_own(
     } else {
         note_freed(hand, &TABLE[class], slab, word);
     }
-}
-
-/// Where in a slab a block begins.
-struct Place<'a> {
-    page: u64,
-    head: &'a Descriptor,
-    kind: usize,
-    index: u64,
-}
-
-/// The place at `offset`, if it is one in a slab that is in its ring, and whose descriptors this process knows. `Block::at` does without these
-/// conditions, and tells what is wrong.
-#[inline(always)]
-fn place(pool: &Inner, offset: u64) -> Option<Place<'_>> {
-    let page = offset >> PAGE_SHIFT;
-    let distance = pool.tails.distance(territory_of(page), page);
-    place_in(pool, offset, page - distance).or_else(|| {
-        let head = learn(pool, page, distance)?;
-        place_in(pool, offset, head)
-    })
-}
-
-/// The same, if it is in the slab that begins at `page`.
-#[inline(always)]
-fn place_in(pool: &Inner, offset: u64, page: u64) -> Option<Place<'_>> {
-    let head = known(pool, page)?;
-    let state = head.state();
-    let kind = state.class();
-    let shape = TABLE.get(kind)?;
-    // What is listed is a slab, and what its class says of it is true.
-    if state.0 != shape.listed {
-        return None;
-    }
-    let index = class::exact_index(offset.wrapping_sub(page << PAGE_SHIFT), shape.magic)?;
-    (index < shape.blocks as u64).then_some(Place { page, head, kind, index })
-}
-
-/// Finds the first page of a slab from another page of it, unless it is `distance` pages before, and notes how far it is.
-#[cold]
-#[inline(never)]
-fn learn(pool: &Inner, page: u64, distance: u64) -> Option<u64> {
-    let (state, territory) = (known(pool, page)?.state(), territory_of(page));
-    let found = if state.kind() == Kind::Tail { state.pages() } else { 0 };
-    let head = page.checked_sub(found)?;
-    if found == distance || found >= SLAB_PAGES {
-        return None;
-    }
-    pool.tails.note(territory, page, found as u8);
-    Some(head)
-}
-
-/// Bytes of the allocated block at `offset`, if it stands at such a place.
-#[inline(always)]
-pub(crate) fn quick_size(pool: &Inner, offset: u64) -> Option<u64> {
-    let Place { head, kind, index, .. } = place(pool, offset)?;
-    (head.block(index) == (true, false)).then(|| TABLE[kind].size as u64)
-}
-
-/// Frees the block at `offset` for good, if it stands in the slab in hand from which one was taken last; clearing the bit is the commit. Everything else is left to
-/// [`free_far`]: `false`.
-#[inline(always)]
-pub(crate) fn free_near(quick: &Quick, offset: u64) -> bool {
-    let hand = quick.hands.last();
-    let inside = offset.wrapping_sub(hand.first.get());
-    // Something is in hand, so that the seat is our own.
-    if inside >= hand.bytes.get() as u64 || quick.seat().bare().is_open() {
-        return false;
-    }
-    let Some(_turn) = Turn::begin(quick.shared()) else { return false };
-    let Some(index) = class::exact_index(inside, hand.magic.get()) else {
-        cold_path();
-        return false;
-    };
-    // SAFETY: bytes are in hand.
-    let (allocated, freed) = unsafe { words(hand) };
-    let (old, bit) = (allocated.load(Ordering::Relaxed), 1 << (index % 64));
-    if old & bit == 0 || freed.load(Ordering::Relaxed) & bit != 0 {
-        cold_path();
-        return false;
-    }
-    // Dead before: allocated. After: free.
-    allocated.store(old ^ bit, Ordering::Release);
-    commit_store("bit-by-hand");
-    if hand.room.get() == 0 {
-        cold_path();
-        hand.room.set(free_in_hand(hand));
-    }
-    true
 }
 
 /// Frees the block at `offset` for good, if it was allocated by hand, stands in a slab of the seat, and leaves that in use or in hand; clearing
