@@ -168,7 +168,13 @@ pub fn change_all(pool: &Pool) -> Result<()> {
     let numbers: Named<Numbers> = found(pool, "numbers")?;
     (0..200).try_for_each(|i| numbers.write()?.insert(i).map(drop))?;
     found::<Shards>(pool, "shards")?.iter().try_for_each(|s| Ok::<_, Error>(s.lock()?.clear()))?;
-    drop(found::<Items>(pool, "items")?.write()?.remove(0));
+    let items: Named<Items> = found(pool, "items")?;
+    let mut items = items.write()?;
+    // Damage that leaves a sound pool may have emptied it.
+    if !items.is_empty() {
+        drop(items.remove(0));
+    }
+    drop(items);
     pool.remove("tree")?;
     pool.named::<ShMutex<u64>>("new")?;
     Ok(())
