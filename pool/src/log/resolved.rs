@@ -27,11 +27,13 @@ impl Resolved {
 }
 
 impl LogCx {
-    /// Address of the first element of the container whose header is at `header`, if its block is known to have room for one at `index`.
+    /// Address of the first element of the container whose header is at `header`, and how many fit, if its block is known to have room for one at
+    /// `index`.
     #[inline(always)]
-    pub fn resolved(&self, header: usize, index: usize) -> Option<NonNull<u8>> {
+    pub fn resolved(&self, header: usize, index: usize) -> Option<(NonNull<u8>, usize)> {
         let known = &self.resolved;
-        (known.header.get() == header && index < known.count.get()).then(|| known.first.get())
+        let count = known.count.get();
+        (known.header.get() == header && index < count).then(|| (known.first.get(), count))
     }
 
     /// Notes that the container at `header` has room for `count` elements from `first` on, which was resolved just now.

@@ -10,7 +10,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     {
         let len = self.len();
         match self.room_at_once(len) {
-            Some(first) => self.push_plain(len, first, source),
+            Some(room) => self.push_plain(len, room, source),
             None => {
                 std::hint::cold_path();
                 self.push_logged(len, source)
@@ -18,14 +18,14 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         }
     }
 
-    /// Address of the first element, if these are plain data, one more fits, and the log is not held open.
+    /// Address of the first element, and how many fit, if these are plain data, one more fits, and the log is not held open.
     #[inline(always)]
-    fn room_at_once(self, len: usize) -> Option<NonNull<T>> {
+    fn room_at_once(self, len: usize) -> Option<(NonNull<T>, usize)> {
         if !is_plain::<T>() || size_of::<T>() == 0 {
             return None;
         }
         match self.log.resolved(std::ptr::from_ref(self.header).addr(), len) {
-            Some(first) => Some(first.cast()),
+            Some((first, count)) => Some((first.cast(), count)),
             None => {
                 std::hint::cold_path();
                 self.resolve_for_push(len)
@@ -35,19 +35,19 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
 
     /// The same for a vector that the log does not know yet.
     #[inline(never)]
-    fn resolve_for_push(self, len: usize) -> Option<NonNull<T>> {
+    fn resolve_for_push(self, len: usize) -> Option<(NonNull<T>, usize)> {
         let cap = self.header.cap();
         if len >= cap || self.log.is_open() {
             return None;
         }
         let first = NonNull::new(self.at(cap))?;
         self.log.note_resolved(std::ptr::from_ref(self.header).addr(), first.cast(), cap);
-        Some(first)
+        Some((first, cap))
     }
 
-    /// Puts a plain element in place `len` of those from `first` on, which is within the capacity, while the log is not held open.
+    /// Puts a plain element in place `len` of the `count` from `first` on, while the log is not held open.
     #[inline(always)]
-    fn push_plain<S>(self, len: usize, first: NonNull<T>, source: S) -> Result<()>
+    fn push_plain<S>(self, len: usize, (first, count): (NonNull<T>, usize), source: S) -> Result<()>
     where
         T: Emplace<S>,
     {
@@ -57,6 +57,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         // SAFETY: slot `len` is within the capacity, and nobody looks at it yet; plain data logs nothing, so that no operation need be open.
         unsafe { T::emplace(source, first.as_ptr().wrapping_add(len), self.cx())? };
         mem::publish_now(&self.header.len, len as u64 + 1);
+        ask_ahead(first, len, count);
         Ok(())
     }
 
@@ -200,5 +201,26 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
         self.exchange(a, b);
         // Dead before this: both stand where they stood. After: exchanged.
         op.commit();
+    }
+}
+
+/// Asks for the line that will be written to in a while, once for each line: in a large vector a push is the wait for memory, which the processor
+/// begins too late at each new page. Not beyond the block: others may be at work there.
+#[inline(always)]
+fn ask_ahead<T>(first: NonNull<T>, len: usize, count: usize) {
+    if len.is_multiple_of(const { elements_in::<T>(64) }) {
+        let then = len + const { elements_in::<T>(2048) };
+        if then < count {
+            mem::prefetch_to_write(first.as_ptr().wrapping_add(then).cast());
+        }
+    }
+}
+
+/// Elements that fill so many bytes; at least one.
+const fn elements_in<T>(bytes: usize) -> usize {
+    match size_of::<T>() {
+        0 => 1,
+        size if size > bytes => 1,
+        size => bytes / size,
     }
 }
