@@ -57,6 +57,30 @@ fn vectors_of_plain_and_of_owning_elements() -> Result<()> {
 }
 
 #[test]
+fn vectors_that_are_pushed_to_in_turns_and_moved_meanwhile() -> Result<()> {
+    let pool = pool();
+    let lists: Named<ShMutex<ShVec<ShMutex<ShVec<u64>>>>> = pool.named("lists")?;
+    let mut guard = lists.lock()?;
+    guard.extend([ShMutex::new([0u64]), ShMutex::new([0])])?;
+    let place = &mut *guard;
+    for i in 1..60 {
+        for list in [0, 1] {
+            match i % 3 {
+                0 => place[list].lock()?.push(i)?,
+                _ => place[list].get_mut()?.push(i)?,
+            }
+        }
+        place.swap(0, 1);
+    }
+    for list in [0, 1] {
+        assert!(place[list].lock()?.iter().copied().eq(0..60));
+    }
+    drop(guard);
+    check(&pool);
+    Ok(())
+}
+
+#[test]
 fn maps_and_sets_that_grow_and_shrink() -> Result<()> {
     let pool = pool();
     let lists: Named<ShRwLock<ShMap<ShString, ShVec<u64>>>> = pool.named("lists")?;
