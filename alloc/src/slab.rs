@@ -1,4 +1,4 @@
-//! Slabs: runs of 1 to 8 pages cut into blocks of one size, owned by one seat.
+//! Slabs: runs of 1 to 16 pages cut into blocks of one size, owned by one seat.
 //!
 //! Only the owner sets and clears bits of `allocated`; others set bits of `freed` under the page lock, which the owner collects. The slabs of
 //! one seat and class form a ring through `next`. Changes of the ring are made under the heap lock with the slab in the busy word, in this order:
@@ -235,7 +235,7 @@ pub(crate) fn free_own(
     // Dead before: freed by who finishes our log, if the free was noted. After: freed.
     slab.head.allocated[word].store(left, Ordering::Release);
     let hand = &ctx.hands()[class];
-    if std::ptr::eq(hand.words.get(), &slab.head.allocated[word]) {
+    if hand.mask.get() != 0 && std::ptr::eq(hand.words.get(), &slab.head.allocated[word]) {
         // The next one, as it is in the cache: what the log stores takes longer than to wait for it.
         hand.room.set(free_in_hand(hand));
     } else if left == 0 && slab.page != hand.page() && slab.head.is_empty() {

@@ -259,7 +259,7 @@ impl PoolOptions {
         PoolOptions(self.0.size(bytes))
     }
 
-    /// Least and most bytes by which a new pool will grow at a time; in between, an eighth of its length. Default 4 and 16 MiB.
+    /// Least and most bytes by which a new pool will grow at a time; in between, a 32nd part of its length. Default 1 and 16 MiB.
     pub fn growth(self, least: u64, most: u64) -> PoolOptions {
         PoolOptions(self.0.growth(least, most))
     }

@@ -57,6 +57,7 @@ pub mod seat;
 pub mod shift;
 #[allow(unsafe_code)]
 pub(crate) mod sys;
+#[allow(unsafe_code)]
 pub mod tails;
 pub mod upper;
 #[allow(unsafe_code)]

@@ -350,7 +350,7 @@ fn assemble(backing: Backing, windows: Windows, upper: &'static dyn Upper) -> Ra
         upper,
         counters: Counters::default(),
         descriptors: [const { AtomicPtr::new(std::ptr::null_mut()) }; 64],
-        tails: Tails::default(),
+        tails: Tails::new(),
     };
     let pool = RawPool(Arc::new(inner));
     pool.windows.enter(Arc::as_ptr(&pool.0));
