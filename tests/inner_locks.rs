@@ -415,6 +415,49 @@ fn a_mapped_guard_of_an_inner_lock() {
 }
 
 #[test]
+fn a_mapped_guard_that_has_left_its_transaction() {
+    // Its log is not that of the place that it holds.
+    let pool = pool();
+    let shelf = shelf(&pool);
+    let before = contents(&shelf);
+    let child = Child::fork_until_ready(|steps| {
+        let left = pool.transaction(|_| Ok(MutexGuard::map(shelf.lock()?, |shelf| shelf)));
+        let mut left = left.unwrap();
+        let ShelfFields { plain, list, .. } = left.fields_mut();
+        plain[0] = 7;
+        list.insert(0, ShMutex::new([9])).unwrap();
+        change(&mut list[1].lock().unwrap());
+        steps.reach_and_stay(1);
+    });
+    child.kill();
+    assert_eq!(contents(&shelf), before);
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_guard_that_has_left_its_transaction_ends_nothing_of_another() {
+    let pool = pool();
+    let shelf = shelf(&pool);
+    let names: Named<ShMutex<ShVec<ShString>>> = pool.named("names").unwrap();
+    names.lock().unwrap().push(LONG).unwrap();
+    let reuse: Named<ShMutex<ShVec<ShString>>> = pool.named("reuse").unwrap();
+    let child = Child::fork(|_| {
+        let left = pool.transaction(|_| Ok((shelf.lock()?, MutexGuard::map(names.lock()?, |names| names))));
+        let (guard, mut mapped) = left.unwrap();
+        let name = mapped.pop().unwrap();
+        drop(guard);
+        // Were the log closed, the text's block would be another's now.
+        let mut reuse = reuse.lock().unwrap();
+        (0..100).for_each(|_| reuse.push("another text that does not fit into the value either").unwrap());
+        assert_eq!(name, LONG);
+        drop(name);
+        assert!(mapped.is_empty());
+    });
+    child.finish();
+    assert_clean(&pool);
+}
+
+#[test]
 fn locks_within_locks() {
     type Inner = ShMutex<ShVec<ShMutex<ShVec<u64>>>>;
     type Outer = ShMutex<ShVec<Inner>>;

@@ -250,7 +250,12 @@ impl<'a> Exclusive<'a> {
             Some(running) if running.number() == transaction => running.give_back(offset()),
             running => {
                 if !matches!(transaction, 0 | APART) && running.is_none() {
-                    seat.bare().close(); // it has left its transaction, perhaps with plain data on loan
+                    // It has left its transaction, perhaps with plain data on loan. A value that another such guard lends keeps all of their log from being
+                    // final: the lock stays taken as long as the process then.
+                    if seat.bare().holders() > 0 {
+                        return;
+                    }
+                    seat.bare().close();
                 }
                 // Killed before: the operations on loan are undone. After: everything done under the lock is final. That of a guest is empty.
                 seat.log(held).close();

@@ -127,7 +127,7 @@ impl RawLock {
     }
 
     /// The same as [`write_at_once`](Self::write_at_once) through another place, which is returned, while this thread holds other locks. Not while one of
-    /// their logs is held open: it may concern this lock (`log::concern`).
+    /// their logs, or the bare one that guards which left a transaction use, is held open: it may concern this lock (`log::concern`).
     #[inline]
     pub fn write_beside(&self) -> Option<usize> {
         let spot = quick::within(self.address(), Quick::writable_beside)?;
@@ -135,7 +135,8 @@ impl RawLock {
         let (places, seat) = (&quick.shared().held, quick.seat());
         let is_used = |k: usize| places[k].load(Ordering::Relaxed) != 0;
         // What is not to be had through place 0 is not through another.
-        if !(0..HELD).any(is_used) || (0..HELD).any(|k| is_used(k) && seat.log(k).is_open()) {
+        let is_open = || seat.bare().is_open() || (0..HELD).any(|k| is_used(k) && seat.log(k).is_open());
+        if !(0..HELD).any(is_used) || is_open() {
             return None;
         }
         let k = (0..HELD).find(|k| !is_used(*k) && seat.log(*k).is_vacant())?;
