@@ -299,12 +299,16 @@ fn free_undone(dead: &[OwnedSeat]) {
             let was_had = word.is_some_and(|w| protocol::was_held_by(w, seat.number()));
             if undone().any(|l| l.frees(offset) || l.takes_back(offset) && was_had) {
                 word.inspect(|w| protocol::bury_word(&floor, w, seat.number()));
-                // Dead before: the next burier finds the word freed. After: the lock is passed over.
-                held.store(0, Ordering::SeqCst);
+                // Dead before: the next burier finds the word freed. After: the lock is passed over, and its log is undone all the same, as that of a place
+                // of 0, whose lock was freed under a forgotten guard, is not.
+                held.store(PASSED_OVER, Ordering::SeqCst);
             }
         }
     }
 }
+
+/// In a place of a dead seat's held locks: no lock, which is at a multiple of 8, until the burial ends.
+const PASSED_OVER: u64 = 1;
 
 /// Whether what was done under a held lock went to another of the seat's logs, and is undone with it.
 fn is_guest(seat: &SeatCtx, i: usize) -> bool {
