@@ -122,6 +122,10 @@ impl OwnedQuick {
             own: number + 1,
             ..Quick::empty()
         };
+        if NEAR.get() == slot.cast_const() {
+            // Of a seat that was given up. This one may be a dead one's, which its burier must not take for its own.
+            NEAR.set(&raw const NOWHERE.0);
+        }
         // SAFETY: ours alone: no other thread has had it near, and this one does not look at it now. All but the hands, which are many and mostly never used:
         // zeros, or what the last owner left.
         unsafe {
