@@ -189,3 +189,20 @@ fn two_processes_use_a_pool_at_different_addresses() {
     assert_eq!(map[&1], ["one", "uno"]);
     assert_eq!(map[&2], ["two", "dos"]);
 }
+
+#[test]
+fn an_entry_that_was_found_before_the_pool_moved_is_the_one_that_goes() {
+    let pool = Pool::options().window(1 << 20).growth(64 << 10, 1 << 20).memfd().unwrap();
+    let map: Named<ShRwLock<ShMap<u64, [u64; 2]>>> = pool.named("map").unwrap();
+    let blocks: Named<Blocks> = pool.named("blocks").unwrap();
+    let mut guard = map.write().unwrap();
+    guard.extend((0..100).map(|i| (i, [i; 2]))).unwrap();
+    let aquifer::entry::Entry::Occupied(entry) = guard.entry(7u64) else { panic!("it is there") };
+    let before = pool.info().moved;
+    grow_to(&pool, &blocks, 40 << 20);
+    assert!(pool.info().moved > before);
+    assert_eq!(entry.remove(), [7; 2]);
+    assert!((0..100).all(|i| guard.get(&i).copied() == (i != 7).then_some([i; 2])));
+    drop(guard);
+    assert!(pool.check().unwrap().is_clean());
+}

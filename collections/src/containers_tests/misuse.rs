@@ -137,6 +137,21 @@ fn absurd_capacities_are_errors() {
 }
 
 #[test]
+fn an_item_without_size_goes_when_it_is_removed() {
+    // Where it stands depends on the pool's seed.
+    for _ in 0..16 {
+        let mut world = World::<ShSet<()>>::new(true);
+        for _ in 0..3 {
+            assert!(world.place().insert(()).unwrap());
+            world.check();
+            assert!(world.place().remove(&()));
+            assert!(world.place().is_empty() && !world.place().contains(&()));
+            world.check();
+        }
+    }
+}
+
+#[test]
 fn values_without_size_take_no_memory() {
     let mut world = World::<ShVec<()>>::new(true);
     for _ in 0..1000 {

@@ -242,11 +242,21 @@ impl<K, V> Table<K, V> {
         entries::<K, V>(self.mask) + index as u64
     }
 
-    /// Number of the slot at that address.
+    /// Number of the slot at that address, which was found through this table.
     #[inline(always)]
     pub(crate) fn index_of(self, slot: *const Slot<K, V>) -> usize {
-        // Entries without size are all the same.
-        (slot.addr() - self.slots.addr()).checked_div(size_of::<Slot<K, V>>()).unwrap_or(0)
+        self.index_at(slot.addr().wrapping_sub(self.slots.addr()))
+    }
+
+    /// Number of the slot so many bytes into the block. Entries without size are all the same, so that there is one at most: it is the one.
+    #[inline(always)]
+    pub(crate) fn index_at(self, distance: usize) -> usize {
+        distance.checked_div(size_of::<Slot<K, V>>()).unwrap_or_else(|| self.only())
+    }
+
+    #[cold]
+    fn only(self) -> usize {
+        (0..self.buckets()).find(|i| self.control(*i) < DELETED).unwrap_or(0)
     }
 
     /// The group of control bytes that begins at slot `at`.

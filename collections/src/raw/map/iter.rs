@@ -23,6 +23,9 @@ impl<K, V> Slots<K, V> {
                 Slots { group: std::ptr::null_mut(), bits: Bits(0), next: nowhere, end: nowhere, left: 0 }
             }
             Some(table) => {
+                if !table.buckets().is_power_of_two() {
+                    ptr::damaged("a table has a number of slots that no table has"); // whole groups would reach beyond it
+                }
                 let all = table.controls();
                 Slots {
                     group: table.slot(0),

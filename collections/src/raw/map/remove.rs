@@ -8,13 +8,13 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     where
         K: Borrow<Q>,
     {
-        let slot = self.header().seek::<K, V, Q>(key)?;
-        Some(self.remove_at(slot))
+        let (table, seed) = self.header().table_and_seed::<K, V>()?;
+        let slot = table.find(key.hash(seed), key, self.reach())?;
+        Some(self.remove_at(table, slot))
     }
 
     #[inline(always)]
-    fn remove_at(self, slot: *mut Slot<K, V>) -> V::Taken<'a> {
-        let table = self.table();
+    fn remove_at(self, table: Table<K, V>, slot: *mut Slot<K, V>) -> V::Taken<'a> {
         if self.is_simple() {
             let index = table.index_of(slot);
             let (byte, counts) = self.counts_without(table, index);
@@ -56,7 +56,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// Keeps what `keep` says; one operation for each entry that goes.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V::Access) -> bool) {
         let Some(table) = self.header().table::<K, V>() else { return };
-        for slot in self.header().slots::<K, V>() {
+        for slot in Slots::of(Some(table), self.header().len()) {
             // SAFETY: a full slot, exclusively ours; the reference handed to `keep` is over when it returns.
             let (key, value) = unsafe { (&(*slot).key, V::access(&raw mut (*slot).value, self.cx())) };
             if keep(key, value) {
@@ -94,7 +94,10 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
 impl<'a, K: Key, V: Relocatable> Full<'a, K, V> {
     pub(crate) fn remove(self) -> V::Taken<'a> {
-        self.map.remove_at(self.slot)
+        // The slot was found through a window that may have been outgrown since.
+        let (table, slot) = (self.map.table(), ptr::offset_of_container(self.slot.addr()));
+        let index = table.index_at(slot.wrapping_sub(self.map.header().block) as usize);
+        self.map.remove_at(table, table.slot(index))
     }
 }
 
