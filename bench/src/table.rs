@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All rows, with machine, day and command.
 pub fn markdown(outcomes: &[Outcome], machine: &str, command: &str) -> String {
-    let mut text = format!("{}, {machine}\n\n    {command}\n\n", today());
+    let mut text = format!("{}, {machine}\n\n```sh\n{command}\n```\n\n", today());
     text += "| row | beside | ours | theirs | limit | ours / theirs | target | |\n|---|---|---|---|---|---|---|---|\n";
     for o in outcomes {
         let (ours, theirs, limit, quotient) = match &o.numbers {
