@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use aquifer::{
-    DefaultInPool, Error, MappedWriteGuard, Place, Pool, Relocatable, ShBox, ShMutex, ShString, ShVec,
+    DefaultInPool, Error, MappedWriteGuard, MutexGuard, Named, Place, Pool, Relocatable, ShBox, ShMutex, ShString, ShVec,
 };
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -152,19 +152,115 @@ fn keep_what_a_failing_call_took() {
     assert!(stash.is_some(), "never seen: undone, and still here");
 }
 
-#[test]
-fn what_was_taken_out_within_a_call_that_fails_ends_the_process() {
+/// Runs the test of that name in a process of its own, where it does `work`, which must end it by an abort.
+fn ends_the_process(test: &str, why: &str, work: impl FnOnce()) {
     const CHILD: &str = "AQUIFER_TEST_CHILD";
     if std::env::var_os(CHILD).is_some() {
-        return keep_what_a_failing_call_took();
+        return work();
     }
-    let name = "what_was_taken_out_within_a_call_that_fails_ends_the_process";
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name])
+        .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")
         .output()
         .unwrap();
-    assert_eq!(output.status.signal(), Some(6), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.signal() == Some(6) && said.contains(why), "{output:?}");
+}
+
+#[test]
+fn what_was_taken_out_within_a_call_that_fails_ends_the_process() {
+    let name = "what_was_taken_out_within_a_call_that_fails_ends_the_process";
+    ends_the_process(name, "a value taken within a call", keep_what_a_failing_call_took);
+}
+
+/// Keeps a reference to what a source puts elsewhere, within a call that panics.
+fn keep_a_reference_into_what_a_failing_call_put_elsewhere() {
+    let pool = pool();
+    let two = pool.named::<ShMutex<Two>>("two").unwrap();
+    let _ = two.transaction(|t| {
+        let fields = t.fields_mut();
+        let (lists, names) = (fields.lists, fields.names);
+        let mut kept = None;
+        let out = &mut kept;
+        let source = std::iter::once_with(move || -> u64 {
+            names.push("a name that is long enough for a block of its own").unwrap();
+            *out = Some(&names[0]);
+            panic!("on purpose");
+        });
+        let _ = catch_unwind(AssertUnwindSafe(|| lists.push(aquifer::from_iter(source))));
+        panic!("never seen: {:?} is undone, and still here", kept.map(ToString::to_string));
+        #[expect(unreachable_code, reason = "says what a transaction returns")]
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_source_has_done_within_a_call_that_fails_ends_the_process() {
+    let name = "what_a_source_has_done_within_a_call_that_fails_ends_the_process";
+    ends_the_process(name, "a call has failed", keep_a_reference_into_what_a_failing_call_put_elsewhere);
+}
+
+#[test]
+fn a_source_that_only_reads_may_fail_within_a_transaction() {
+    let pool = pool();
+    let two = pool.named::<ShMutex<Two>>("two").unwrap();
+    let done = two.transaction(|t| {
+        t.names_mut().push("before")?;
+        let fields = t.fields_mut();
+        let (lists, names) = (fields.lists, fields.names);
+        let source = std::iter::once_with(|| -> u64 { panic!("on purpose, {} names", names.len()) });
+        assert!(catch_unwind(AssertUnwindSafe(|| lists.push(aquifer::from_iter(source)))).is_err());
+        lists.push([7])
+    });
+    assert!(done.is_ok(), "{done:?}");
+    let guard = two.lock().unwrap();
+    assert_eq!((guard.lists.len(), guard.names.len()), (1, 1));
+}
+
+/// Moves a guard out of a transaction that fails, and a reference to what was put in there.
+fn keep_a_guard_of_a_transaction_that_fails(leak: bool) {
+    let pool = pool();
+    let list: Named<ShMutex<ShVec<u64>>> = pool.named("list").unwrap();
+    let (mut left, mut part) = (None, None);
+    let result = pool.transaction(|_| {
+        let mut guard = list.lock()?;
+        guard.extend_from_slice(&[1; 100])?;
+        if leak {
+            part = Some(&Box::leak(Box::new(guard))[0]);
+        } else {
+            left = Some(MutexGuard::map(guard, |list| &mut list.as_mut_slice().unwrap()[0]));
+        }
+        Err::<(), _>(Error::abort("no"))
+    });
+    unreachable!("never seen: {result:?}, and {:?} or {:?} is still here", left.as_deref(), part);
+}
+
+#[test]
+fn a_part_of_what_a_failing_transaction_made_ends_the_process() {
+    let name = "a_part_of_what_a_failing_transaction_made_ends_the_process";
+    ends_the_process(name, "a guard taken inside", || keep_a_guard_of_a_transaction_that_fails(false));
+}
+
+#[test]
+fn a_reference_to_what_a_failing_transaction_made_ends_the_process() {
+    let name = "a_reference_to_what_a_failing_transaction_made_ends_the_process";
+    ends_the_process(name, "a guard taken inside", || keep_a_guard_of_a_transaction_that_fails(true));
+}
+
+#[test]
+fn a_guard_may_leave_a_failing_transaction_that_has_changed_nothing() {
+    let pool = pool();
+    let list: Named<ShMutex<ShVec<u64>>> = pool.named_with("list", || ShMutex::new([1])).unwrap();
+    let mut left = None;
+    let result = pool.transaction(|_| {
+        left = Some(list.lock()?);
+        Err::<(), _>(Error::abort("no"))
+    });
+    assert!(result.is_err());
+    let mut guard = left.unwrap();
+    guard.push(2).unwrap();
+    drop(guard);
+    assert_eq!(list.lock().unwrap().as_slice(), [1, 2]);
 }
 
 #[test]

@@ -119,16 +119,17 @@ fn locks_that_an_undone_shift_carries_along_are_free() {
             drop(all.remove(0));
             all.insert(1, ShMutex::new([9])).unwrap();
             all[i].lock().unwrap().push(4).unwrap();
-            std::mem::forget(all[i].try_lock());
         };
         let failed = locks.transaction(|all| {
             shift_and_lock(all);
+            assert!(all[i].lock().is_ok(), "the transaction keeps it");
             Err::<(), _>(Error::abort("no"))
         });
         assert!(failed.is_err() && all_free(), "undone, lock {i}");
         let child = Child::fork_until_ready(|steps| {
             let _ = locks.transaction(|all| -> Result<(), Error> {
                 shift_and_lock(all);
+                std::mem::forget(all[i].try_lock());
                 steps.reach_and_stay(1)
             });
         });

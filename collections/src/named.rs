@@ -190,7 +190,7 @@ impl Drop for Step<'_> {
     fn drop(&mut self) {
         if let Some(op) = self.op.take() {
             self.log.restore(self.before);
-            drop(op);
+            op.roll_back();
         }
     }
 }

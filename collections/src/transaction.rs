@@ -15,7 +15,8 @@
 //! # Guards that leave
 //!
 //! A guard that was taken inside may be moved out: it keeps its lock then, and its later changes are its own. A `Taken` must not follow it: undoing
-//! its removal would give its memory two owners, so the process is aborted, as if it had been killed, which undoes everything.
+//! its removal would give its memory two owners. Nor may the transaction fail behind it: what the guard, or a reference that it has lent for good, refers to may
+//! lie in what is undone. In both cases the process is aborted, as if it had been killed, which undoes everything.
 
 use crate::cx::Cx;
 use crate::hold::{Exclusive, Home, NotSend_GuardBelongsToItsThread, Shared};
@@ -216,7 +217,7 @@ impl Running {
         }
     }
 
-    /// Before the undo: gives the locks back in whose place it puts other bytes, or whose memory it frees, be their guards forgotten.
+    /// Before the undo: gives the locks back in whose place it puts other bytes, or whose memory it frees.
     fn unlock_undone(&self) {
         let mut kept = self.kept.borrow_mut();
         let is_undone = |k: &Kept| matches!(k.how, How::Write(_)) && self.log().takes_back(k.offset);
@@ -279,8 +280,13 @@ impl<'s> Session<'s> {
             return Err(Error::Forked);
         }
         let log = self.running.log();
-        if self.running.has_guards() && log.holders() > 1 {
-            taken_has_left();
+        if self.running.has_guards() {
+            if log.holders() > 1 {
+                has_left("a value taken inside a transaction has left it");
+            }
+            if !commit && op.has_records() {
+                has_left("a guard taken inside a transaction that has failed was moved out of it, or forgotten");
+            }
         }
         self.running.seat().set_transaction(std::ptr::null());
         log.restore(self.before);
@@ -289,7 +295,7 @@ impl<'s> Session<'s> {
             true => op.commit(),
             false => {
                 self.running.unlock_undone();
-                drop(op);
+                op.roll_back();
             }
         }
         self.running.unlock_all();
@@ -298,10 +304,8 @@ impl<'s> Session<'s> {
 }
 
 #[cold]
-fn taken_has_left() -> ! {
-    eprintln!(
-        "aquifer: a value taken inside a transaction has left it; the process ends, so that the transaction is undone"
-    );
+fn has_left(what: &str) -> ! {
+    eprintln!("aquifer: {what}; the process ends, so that the transaction is undone");
     std::process::abort();
 }
 

@@ -69,6 +69,8 @@ pub struct LogCx {
     short: Cell<bool>,
     /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
+    /// Operations that were done while the log was held open: undoing one from before them would undo them too. Wraps around.
+    finished: Cell<u32>,
     resolved: Resolved,
 }
 
@@ -109,6 +111,7 @@ impl LogCx {
             carrying: Cell::new(false),
             short: Cell::new(false),
             took: Cell::new(0),
+            finished: Cell::new(0),
             resolved: Resolved::none(),
         }
     }
@@ -200,7 +203,7 @@ impl LogCx {
         if before != 0 {
             self.within.set(self.within.get() + 1);
         }
-        Op { cx: self, base: (head & N) as u32, before, thread: PhantomData }
+        Op { cx: self, base: (head & N) as u32, before, finished: self.finished.get(), thread: PhantomData }
     }
 
     // ---- records
@@ -392,6 +395,10 @@ impl LogCx {
     /// What was held open is final, with all from `base` on.
     fn commit_held(&self, base: u32) {
         self.commit_from(self.from.replace(u32::MAX).min(base));
+    }
+
+    fn note_finished(&self) {
+        self.finished.set(self.finished.get().wrapping_add(1));
     }
 
     /// An operation ends that began while the log was held open.

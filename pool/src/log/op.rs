@@ -10,6 +10,8 @@ pub struct Op<'a> {
     pub(super) base: u32,
     /// What held the log open when it began.
     pub(super) before: u32,
+    /// [`LogCx::finished`] when it began.
+    pub(super) finished: u32,
     pub(super) thread: PhantomData<*mut ()>,
 }
 
@@ -29,6 +31,7 @@ impl<'a> Op<'a> {
             cx.commit_with_taken(base, before, || ());
         } else if cx.is_open() {
             cx.commit_open(base, before);
+            cx.note_finished();
         } else {
             cx.commit_from(base);
         }
@@ -44,6 +47,7 @@ impl<'a> Op<'a> {
         }
         if cx.is_open() {
             cx.commit_open(base, before);
+            cx.note_finished();
             return between();
         }
         if cx.intents.get() <= base {
@@ -58,6 +62,18 @@ impl<'a> Op<'a> {
     }
 }
 
+impl Op<'_> {
+    /// Undoes it, with all that was finished within it: for who lends nothing of that beyond the operation's end.
+    pub fn roll_back(mut self) {
+        self.finished = self.cx.finished.get();
+    }
+
+    /// Whether anything was done since it began.
+    pub fn has_records(&self) -> bool {
+        self.cx.len() > self.base
+    }
+}
+
 impl Drop for Op<'_> {
     #[cold]
     fn drop(&mut self) {
@@ -66,7 +82,10 @@ impl Drop for Op<'_> {
         }
         let (cx, base) = (self.cx, self.base);
         if cx.holders() > self.before / HOLD {
-            taken_is_alive();
+            outlives("a value taken within a call has outlived the failure of that call");
+        }
+        if cx.finished.get() != self.finished {
+            outlives("a call has failed, within which its source had changed what becomes final no sooner than the call");
         }
         match cx.took.get() > base {
             false => cx.undo_to(base),
@@ -93,11 +112,10 @@ impl LogCx {
     }
 }
 
-/// A source that ran within the operation took a value out and keeps it: undone, it would be back in its collection too.
+/// A source that ran within the operation has, or may have, what is undone with it: a value taken out would be back in its collection too, and a
+/// reference to what was put in would name a block that was given back.
 #[cold]
-fn taken_is_alive() -> ! {
-    eprintln!(
-        "aquifer: a value taken within a call has outlived the failure of that call; the process ends, so that the call is undone"
-    );
+fn outlives(what: &str) -> ! {
+    eprintln!("aquifer: {what}; the process ends, so that the call is undone");
     std::process::abort();
 }
