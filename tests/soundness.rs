@@ -3,7 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use aquifer::{
-    DefaultInPool, Error, MappedWriteGuard, MutexGuard, Named, Place, Pool, Relocatable, ShBox, ShMutex, ShString, ShVec,
+    DefaultInPool, Error, MappedWriteGuard, MutexGuard, Named, Place, Pool, Relocatable, ShBox, ShMutex,
+    ShString, ShVec,
 };
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -21,6 +21,7 @@ macro_rules! atomics {
             const SCHEMA: &'static Schema =
                 &Schema { name: stringify!($t), size: size_of::<Self>(), align: align_of::<Self>(), shape: $shape };
             const OWNED: usize = 0;
+            const LOCKS: bool = false;
 
             #[inline(always)]
             unsafe fn access<'a>(p: *mut Self, cx: Cx) -> &'a mut Place<Self> {

@@ -93,6 +93,7 @@ unsafe impl Relocatable for Directory {
         ]),
     };
     const OWNED: usize = 4;
+    const LOCKS: bool = false;
 
     unsafe fn access<'a>(p: *mut Self, cx: Cx) -> &'a mut Place<Self> {
         // SAFETY: the caller's contract.

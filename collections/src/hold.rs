@@ -161,6 +161,7 @@ impl<'a> Exclusive<'a> {
         if !was_near && lock.write_at_once().is_some() {
             return Ok(How::FAST);
         }
+        home.seat.refuse_unsettled(home.offset)?;
         let how = match Running::on(home.seat) {
             None => {
                 let hold = lock.write(home.seat, home.offset, patience)?;

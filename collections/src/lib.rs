@@ -36,6 +36,7 @@ pub mod lock;
 mod lock_words;
 pub mod map;
 pub(crate) mod memory_view;
+mod moving;
 pub mod named;
 pub mod net;
 pub mod option;

@@ -63,9 +63,11 @@ impl<T: Relocatable> Guarded<T> {
         refuse_dead_writer(&self.lock, log.pool())?;
         // Whoever has locked it since it was reached this way had another log.
         log.forget_resolved();
-        if Running::on(log.seat()).is_none() {
-            // Who takes the lock before that is final learns of it.
-            log.lend(Home::of(&self.lock)?.offset)?;
+        // Who takes the lock before that is final learns of it.
+        let offset = Home::of(&self.lock)?.offset;
+        match Running::on(log.seat()) {
+            None => log.lend(offset)?,
+            Some(_) => log.note_lent(offset),
         }
         // SAFETY: nobody else can reach the value: `self` is exclusive.
         Ok(unsafe { T::access(self.value.get(), cx) })
@@ -175,6 +177,7 @@ macro_rules! lock {
             // At least 1, though a lock owns no block: who drops many values walks over those that seem to own some, and a lock must be
             // forgotten by whoever still names it (`Inner::retire_lock`).
             const OWNED: usize = if T::OWNED > 0 { T::OWNED } else { 1 };
+            const LOCKS: bool = true;
 
             #[inline(always)]
             unsafe fn access<'a>(p: *mut Self, cx: Cx) -> &'a mut Place<Self> {
@@ -197,7 +200,7 @@ macro_rules! lock {
             unsafe fn discard(p: *const Self, cx: Cx) {
                 // SAFETY: the caller's contract, for the value as for the lock around it.
                 unsafe {
-                    transaction::release_locks_at(cx.log(), p.cast(), size_of::<Self>());
+                    crate::moving::release_locks_at::<Self>(cx.log(), p);
                     T::discard((*p).0.value.get(), cx);
                 }
             }
@@ -209,6 +212,7 @@ macro_rules! lock {
                 // SAFETY: both parts lie in `dst`, which is writable; the rest is the caller's contract.
                 unsafe {
                     (&raw mut (*guarded).lock).write(RawLock::new());
+                    cx.log().note_locks();
                     T::emplace(source.0, UnsafeCell::raw_get(&raw const (*guarded).value), cx)
                 }
             }

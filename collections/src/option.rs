@@ -17,7 +17,7 @@ fn schema_of<T: Relocatable>() -> &'static Schema {
     T::SCHEMA
 }
 
-by_kind!([T: Relocatable] Option<T>, T::Kind, "Option", Shape::Option { item: schema_of::<T>, none: none_pattern::<T> }, T::OWNED, |p, cx| {
+by_kind!([T: Relocatable] Option<T>, T::Kind, "Option", Shape::Option { item: schema_of::<T>, none: none_pattern::<T> }, T::OWNED, T::LOCKS, |p, cx| {
     if let Some(value) = &*p {
         T::discard(value, cx);
     }
@@ -84,7 +84,7 @@ impl<T: Relocatable<Kind = InPlace>> Place<Option<T>> {
         // SAFETY: a place is exclusively ours, and its log's guard is alive on this thread. The value is copied out, saved, and overwritten
         // within one operation, so that it has one owner at any time.
         unsafe {
-            crate::transaction::release_locks_at(cx.log(), p.cast(), size_of::<Option<T>>());
+            crate::moving::release_locks_at::<Option<T>>(cx.log(), p);
             let value = std::ptr::from_ref((*p).as_ref()?).cast::<MaybeUninit<T>>().read();
             let log = cx.log();
             let op = log.begin();

@@ -1,6 +1,7 @@
 //! [`Place`], the stand-in for a value that lives in a pool.
 
 use crate::cx::Cx;
+use crate::moving::release_locks_at;
 use crate::relocatable::{ByValue, Emplace, InPlace, Kind, Relocatable};
 use crate::taken::Taken;
 use aquifer_pool::Result;
@@ -104,7 +105,7 @@ impl<T: Relocatable> Place<T> {
             let mut new = MaybeUninit::<T>::uninit();
             T::emplace(source, new.as_mut_ptr(), cx)?;
             log.reserve(bytes_records(size_of::<T>()) + 2 * T::OWNED as u32 + 3)?;
-            crate::transaction::release_locks_at(log, p.cast(), size_of::<T>());
+            release_locks_at::<T>(log, p);
             let old = std::ptr::read(p.cast_const().cast::<MaybeUninit<T>>());
             log.save(p.cast(), size_of::<T>());
             std::ptr::copy_nonoverlapping(new.as_ptr(), p, 1);
@@ -136,7 +137,7 @@ pub unsafe fn set<T: Relocatable + Emplace<S>, S>(p: *mut T, source: S, cx: Cx) 
         let op = log.begin();
         let mut new = MaybeUninit::<T>::uninit();
         T::emplace(source, new.as_mut_ptr(), cx)?;
-        crate::transaction::release_locks_at(log, p.cast(), size_of::<T>());
+        release_locks_at::<T>(log, p);
         log.reserve(bytes_records(size_of::<T>()) + 2 * T::OWNED as u32)?;
         log.save(p.cast(), size_of::<T>());
         T::discard(p, cx);

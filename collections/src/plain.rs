@@ -43,6 +43,7 @@ macro_rules! plain {
             type Taken<'a> = Self;
             const SCHEMA: &'static Schema = &Schema { name: $name, size: size_of::<Self>(), align: align_of::<Self>(), shape: $shape };
             const OWNED: usize = 0;
+            const LOCKS: bool = false;
 
             #[inline(always)]
             unsafe fn access<'a>(p: *mut Self, cx: Cx) -> &'a mut Self {

@@ -28,6 +28,8 @@ pub unsafe trait Relocatable: Send + Sync + Sized + 'static {
     const SCHEMA: &'static Schema;
     /// The most blocks that one value owns directly: intents that [`discard`](Self::discard) pushes. 0: it owns nothing.
     const OWNED: usize;
+    /// Whether locks stand in a value's own bytes. Those in blocks that it owns do not count.
+    const LOCKS: bool;
 
     /// Mutable access. Plain data: saves the old bytes first, unless it is one aligned scalar of at most 8 bytes and the log is not
     /// held open.

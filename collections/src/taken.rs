@@ -46,7 +46,7 @@ impl<T: Relocatable> Taken<'_, T> {
         // SAFETY: readable by the contract; as `MaybeUninit`, so that padding stays what it is.
         let value = unsafe { p.cast::<MaybeUninit<T>>().read() };
         let op = log.begin();
-        let has_locks = crate::lock_words::has_some(T::SCHEMA);
+        let has_locks = T::LOCKS;
         let at =
             if !has_locks && log.pool().offset_of(p.cast()).is_some() { p } else { in_pool(&value, log) };
         if has_locks && !at.is_null() {
@@ -77,6 +77,9 @@ impl<T: Relocatable> Taken<'_, T> {
             return Err(Error::OtherPool);
         }
         to.take_over(from, self.first, self.count)?;
+        if T::LOCKS {
+            to.note_locks();
+        }
         // The hold is now the operation's: see `LogCx::take_over`.
         let this = ManuallyDrop::new(self);
         // SAFETY: writable by the contract; a whole value, copied with its padding.

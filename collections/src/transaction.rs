@@ -225,29 +225,13 @@ impl Running {
         kept.retain(|k| !is_undone(k));
     }
 
-    #[cold]
-    fn unlock_within(&self, offset: u64, len: u64) {
+    /// Gives the locks in these bytes back, of which the transaction needs none any more.
+    pub(crate) fn unlock_within(&self, offset: u64, len: u64) {
         let here = |k: &Kept| k.offset.wrapping_sub(offset) < len;
         let mut kept = self.kept.borrow_mut();
         kept.iter().filter(|k| here(k)).for_each(|k| self.unlock(k));
         kept.retain(|k| !here(k));
     }
-}
-
-/// To be called before values that may hold locks are moved or freed by who has them exclusively: locks in these bytes (offset and length),
-/// which a transaction on this log's seat keeps, are given back. Nobody else can reach them: whatever makes the access exclusive is kept too.
-#[inline(always)]
-pub(crate) fn release_locks_in(log: &LogCx, bytes: impl FnOnce() -> (u64, usize)) {
-    if let Some(running) = Running::on(log.seat()) {
-        let (offset, len) = bytes();
-        running.unlock_within(offset, len as u64);
-    }
-}
-
-/// The same for bytes at an address; nothing when that is not in the pool.
-#[inline(always)]
-pub(crate) fn release_locks_at(log: &LogCx, at: *const u8, len: usize) {
-    release_locks_in(log, || log.pool().offset_of(at).map_or((0, 0), |offset| (offset, len)));
 }
 
 /// Whether the seat's transaction keeps a lock whose guards are gone.
@@ -285,7 +269,9 @@ impl<'s> Session<'s> {
                 has_left("a value taken inside a transaction has left it");
             }
             if !commit && op.has_records() {
-                has_left("a guard taken inside a transaction that has failed was moved out of it, or forgotten");
+                has_left(
+                    "a guard taken inside a transaction that has failed was moved out of it, or forgotten",
+                );
             }
         }
         self.running.seat().set_transaction(std::ptr::null());
@@ -298,6 +284,7 @@ impl<'s> Session<'s> {
                 op.roll_back();
             }
         }
+        log.settle();
         self.running.unlock_all();
         Ok(())
     }

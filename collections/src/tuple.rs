@@ -12,7 +12,7 @@ use std::mem::offset_of;
 
 /// `Relocatable` of a type whose kind follows from its parts.
 macro_rules! by_kind {
-    ([$($g:tt)*] $t:ty, $kind:ty, $name:literal, $shape:expr, $owned:expr, |$p:ident, $cx:ident| $discard:expr) => {
+    ([$($g:tt)*] $t:ty, $kind:ty, $name:literal, $shape:expr, $owned:expr, $locks:expr, |$p:ident, $cx:ident| $discard:expr) => {
         // SAFETY: all parts are relocatable, and the schema says where they stand.
         unsafe impl<$($g)*> Relocatable for $t {
             type Kind = $kind;
@@ -20,6 +20,7 @@ macro_rules! by_kind {
             type Taken<'a> = <$kind as Kind>::Taken<'a, Self>;
             const SCHEMA: &'static Schema = &Schema { name: $name, size: size_of::<Self>(), align: align_of::<Self>(), shape: $shape };
             const OWNED: usize = $owned;
+            const LOCKS: bool = $locks;
 
             #[inline(always)]
             unsafe fn access<'a>(p: *mut Self, cx: Cx) -> &'a mut Self::Access {
@@ -57,7 +58,7 @@ fn schema_of<T: Relocatable>() -> &'static Schema {
 
 // ---- arrays
 
-by_kind!([T: Relocatable, const N: usize] [T; N], T::Kind, "array", Shape::Array { item: schema_of::<T>, len: N }, N * T::OWNED, |p, cx| {
+by_kind!([T: Relocatable, const N: usize] [T; N], T::Kind, "array", Shape::Array { item: schema_of::<T>, len: N }, N * T::OWNED, T::LOCKS, |p, cx| {
     for i in 0..N {
         T::discard(p.cast::<T>().add(i), cx);
     }
@@ -108,6 +109,7 @@ macro_rules! tuples {
         by_kind!([$($t: Relocatable),*] ($($t,)*), kinds!($($t)*), "tuple",
             Shape::Struct(&[$(Field { name: stringify!($i), offset: offset_of!(Self, $i), schema: schema_of::<$t> }),*]),
             $($t::OWNED +)* 0,
+            $($t::LOCKS ||)* false,
             |p, cx| { $( $t::discard(&raw const (*p).$i, cx); )* });
 
         // SAFETY: all parts are plain.

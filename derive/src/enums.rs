@@ -16,6 +16,11 @@ pub(crate) fn derive(ty: &Type<'_>, data: &DataEnum) -> Result<TokenStream> {
         let fields = fields.iter().map(|f| f.relocatable(support));
         quote!(0 #(+ #fields::OWNED)*)
     });
+    let all = data.variants.iter().flat_map(|v| fields_of(&v.fields));
+    let locks = all.map(|f| {
+        let field = f.relocatable(support);
+        quote!(#field::LOCKS)
+    });
     let discards = data.variants.iter().map(|v| {
         let fields = fields_of(&v.fields);
         let (name, pattern) = (&v.ident, pattern(&v.fields, &fields));
@@ -32,7 +37,8 @@ pub(crate) fn derive(ty: &Type<'_>, data: &DataEnum) -> Result<TokenStream> {
         // SAFETY: a valid value by the caller's contract.
         match unsafe { &*p } { #(#discards)* }
     };
-    let implementation = ty.implementation(&shape, &quote!(#support::largest(&[#(#sums),*])), &discard);
+    let owned = quote!(#support::largest(&[#(#sums),*]));
+    let implementation = ty.implementation(&shape, &owned, &quote!(false #(|| #locks)*), &discard);
     let parts = [ty.assertion(), ty.access_type(), variants(ty, data), methods(ty, data), sources(ty, data)];
     Ok(quote!(#implementation #(#parts)*))
 }

@@ -53,6 +53,7 @@ fn implementation(input: &DeriveInput, support: &TokenStream, shape: &TokenStrea
                 shape: #shape,
             };
             const OWNED: usize = 0;
+            const LOCKS: bool = false;
 
             #[inline(always)]
             unsafe fn access<'access>(p: *mut Self, cx: #support::Cx) -> &'access mut Self {

@@ -125,6 +125,7 @@ impl Type<'_> {
         &self,
         shape: &TokenStream,
         owned: &TokenStream,
+        locks: &TokenStream,
         discard: &TokenStream,
     ) -> TokenStream {
         let (support, access, name, text) = (&self.support, &self.access, &self.input.ident, self.name());
@@ -143,6 +144,7 @@ impl Type<'_> {
                     shape: #shape,
                 };
                 const OWNED: usize = #owned;
+                const LOCKS: bool = #locks;
 
                 #[inline(always)]
                 unsafe fn access<'access>(p: *mut Self, cx: #support::Cx) -> &'access mut Self::Access {

@@ -15,6 +15,10 @@ pub(crate) fn derive(ty: &Type<'_>, data: &DataStruct) -> Result<TokenStream> {
         let field = f.relocatable(support);
         quote!(#field::OWNED)
     });
+    let locks = fields.iter().map(|f| {
+        let field = f.relocatable(support);
+        quote!(#field::LOCKS)
+    });
     let discards = fields.iter().map(|f| {
         let (field, member) = (f.relocatable(support), &f.member);
         quote! {
@@ -25,6 +29,7 @@ pub(crate) fn derive(ty: &Type<'_>, data: &DataStruct) -> Result<TokenStream> {
     let implementation = ty.implementation(
         &struct_shape(&data.fields, support),
         &quote!(0 #(+ #owned)*),
+        &quote!(false #(|| #locks)*),
         &quote!(#(#discards)*),
     );
     let parts = [

@@ -21,12 +21,13 @@ use crate::lock::{Floor, Patience};
 use crate::plant::{commit_store, planted};
 use crate::protocol;
 use crate::raw::Inner;
+use crate::retire::lock_of;
 use crate::seat::{OwnedSeat, SeatCtx};
 use crate::sys::ofd;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// `ProcessRecord::state`: a burier looks at the locks that it held (see [`Inner::retire_lock`]).
+/// `ProcessRecord::state`: a burier looks at the locks that it held (see [`crate::retire`]).
 pub const BURYING: u64 = 1 << 63;
 
 impl Inner {
@@ -166,11 +167,18 @@ impl Inner {
         let Ok(dead) = self.seats_of(record) else { return false };
         r.state.fetch_and(!BURYING, Ordering::SeqCst); // of a burier that died
         dead.iter().for_each(|s| self.upper.settle(s));
-        if !dead.iter().all(|s| finish_commits(s)) {
-            return false; // no memory to finish a commit, or a damaged log: everything stays as it is, and locked
+        loop {
+            if !dead.iter().all(|s| finish_commits(s)) {
+                return false; // no memory to finish a commit, or a damaged log: everything stays as it is, and locked
+            }
+            // Behind the commits: these may free values with locks in them, and so wait for other burials.
+            r.state.fetch_or(BURYING, Ordering::SeqCst);
+            if !dead.iter().any(|s| (0..HELD).any(|i| s.is_retired(i))) {
+                break;
+            }
+            // One of their locks was retired just before.
+            r.state.fetch_and(!BURYING, Ordering::SeqCst);
         }
-        // Behind the commits: these may free values with locks in them, and so wait for other burials.
-        r.state.fetch_or(BURYING, Ordering::SeqCst);
         dead.iter().for_each(|s| note_undone(s));
         free_undone(&dead);
         if !dead.iter().all(|s| s.logs().iter().all(|l| l.recover(false))) {
@@ -194,38 +202,18 @@ impl Inner {
         true
     }
 
-    /// Makes everybody forget the lock at `offset`, whose memory is about to be freed by who has it exclusively.
-    ///
-    /// Only guards that were forgotten (`mem::forget`) can still name it: their threads will never unlock it. A burier that has already read
-    /// such an entry is waited for: it announced itself (`BURYING`) before it read, and waits for no retirement until it is done.
-    pub fn retire_lock(&self, offset: u64) {
-        self.retire_lock_but(offset, None);
-    }
-
-    /// The same for a seat that may be a burier's: it does not wait for the burial that it is itself.
-    pub fn retire_lock_as(&self, seat: &SeatCtx, offset: u64) {
-        let own = if seat.is_burying() { self.record_of_seat(seat.number()) } else { None };
-        self.retire_lock_but(offset, own);
-    }
-
-    fn retire_lock_but(&self, offset: u64, own: Option<u32>) {
-        for number in 0..self.seat_count() {
-            let Some(seat) = self.seat_at(number) else { continue };
-            let words = seat.held.iter().chain(&seat.marks.0);
-            let forgotten = words.filter(|w| {
-                let v = w.load(Ordering::SeqCst);
-                v & !1 == offset && w.compare_exchange(v, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-            });
-            if forgotten.count() > 0
-                && let Some(record) = self.record_of_seat(number)
-                && Some(record) != own
-            {
-                self.await_burial(record);
-            }
+    /// The word of the lock at `offset`, if there can be one.
+    pub(crate) fn lock_word(&self, offset: u64) -> Option<&AtomicU64> {
+        if offset == 0 || !offset.is_multiple_of(8) {
+            return None;
         }
+        let p = self.at(offset, 8).ok()?;
+        // SAFETY: in bounds and aligned; a lock word, which is an atomic. It is pinned by the outer lock that a dead process held (see `bury`), or had exclusively.
+        Some(unsafe { &*p.cast::<AtomicU64>() })
     }
 
-    fn await_burial(&self, record: u32) {
+    /// Waits until a burial of the record under way is over.
+    pub(crate) fn await_burial(&self, record: u32) {
         while self.is_being_buried(record) {
             self.bury_record(record); // if its burier died
             crate::sys::yield_now();
@@ -265,8 +253,9 @@ fn end_build(seat: &Seat) {
     }
 }
 
-/// Pass 2 for one seat, first half: what was committed is finished.
+/// Pass 2 for one seat, first half: what was committed is finished; so is the log of a lock that was retired ([`crate::retire`]).
 fn finish_commits(seat: &SeatCtx) -> bool {
+    (0..HELD).filter(|i| seat.is_retired(*i)).for_each(|i| seat.log(i).declare_final());
     // The inner log first: the others may need it. They may join one another, and are final then.
     let inner = seat.log(LOG_INNER);
     inner.recover(true) && inner.recover(false) && seat.logs().iter().all(|l| l.recover(true))
@@ -280,8 +269,6 @@ fn note_undone(seat: &SeatCtx) {
             Some(word) if logs[i].was_undone() || logs[LOG_BARE].was_undone() || is_guest(seat, i) => {
                 protocol::note_undone(word, seat.number())
             }
-            // The guard was forgotten and its lock freed since: the old bytes it saved are nobody's now.
-            None if seat.seat().held[i].load(Ordering::SeqCst) == 0 => logs[i].forget_old(),
             _ => {}
         }
     }
@@ -294,13 +281,13 @@ fn free_undone(dead: &[OwnedSeat]) {
     for seat in dead {
         let floor = Floor { seat, patience: Patience::Forever };
         for (i, held) in seat.seat().held.iter().enumerate() {
-            let (offset, word) = (held.load(Ordering::SeqCst), held_word(seat, i));
+            let (offset, word) = (lock_of(held.load(Ordering::SeqCst)), held_word(seat, i));
             // Neither had nor freed by a burier: a lock that was waited for, or a forgotten one that was moved away from here, and comes back.
             let was_had = word.is_some_and(|w| protocol::was_held_by(w, seat.number()));
             if undone().any(|l| l.frees(offset) || l.takes_back(offset) && was_had) {
                 word.inspect(|w| protocol::bury_word(&floor, w, seat.number()));
                 // Dead before: the next burier finds the word freed. After: the lock is passed over, and its log is undone all the same, as that of a place
-                // of 0, whose lock was freed under a forgotten guard, is not.
+                // of 0, whose lock was retired, is not.
                 held.store(PASSED_OVER, Ordering::SeqCst);
             }
         }
@@ -312,18 +299,12 @@ const PASSED_OVER: u64 = 1;
 
 /// Whether what was done under a held lock went to another of the seat's logs, and is undone with it.
 fn is_guest(seat: &SeatCtx, i: usize) -> bool {
-    let offset = seat.seat().held[i].load(Ordering::SeqCst);
+    let offset = lock_of(seat.seat().held[i].load(Ordering::SeqCst));
     seat.logs().iter().any(|l| l.was_undone() && l.concerns(offset))
 }
 
 fn held_word(seat: &SeatCtx, i: usize) -> Option<&AtomicU64> {
-    let offset = seat.seat().held[i].load(Ordering::SeqCst);
-    if offset == 0 || !offset.is_multiple_of(8) {
-        return None;
-    }
-    let p = seat.pool().at(offset, 8).ok()?;
-    // SAFETY: in bounds and aligned; a lock word, pinned by the outer lock that the same process holds (see the module).
-    Some(unsafe { &*p.cast::<AtomicU64>() })
+    seat.pool().lock_word(lock_of(seat.seat().held[i].load(Ordering::SeqCst)))
 }
 
 /// Pass 3 for one seat.

@@ -51,10 +51,12 @@ pub mod quick;
 pub mod raw;
 #[allow(unsafe_code)]
 mod registry;
+pub mod retire;
 #[allow(unsafe_code)]
 pub mod seat;
 #[allow(unsafe_code)]
 pub mod shift;
+mod siblings;
 #[allow(unsafe_code)]
 pub(crate) mod sys;
 #[allow(unsafe_code)]

@@ -139,7 +139,8 @@ impl RawLock {
         if !(0..HELD).any(is_used) || is_open() {
             return None;
         }
-        let k = (0..HELD).find(|k| !is_used(*k) && seat.log(*k).is_vacant())?;
+        let is_free = |k: usize| !is_used(k) && !seat.log(k).is_open() && seat.log(k).is_vacant();
+        let k = (0..HELD).find(|k| is_free(*k))?;
         if !protocol::write_at_once(&places[k], &self.word, offset, quick.own()) {
             return None;
         }
@@ -393,10 +394,15 @@ impl World for Floor<'_> {
         &self.seat.seat().held
     }
 
-    /// The log of a forgotten guard whose lock was freed stays as it is: see [`Inner::retire_lock`](crate::raw::Inner::retire_lock).
+    /// The log of a forgotten guard whose lock was retired is final: see [`crate::retire`].
     #[inline(always)]
     fn vacant(&self, held: usize) -> bool {
-        self.seat.log(held).is_vacant()
+        let log = self.seat.log(held);
+        if log.is_open() || !log.is_vacant() {
+            std::hint::cold_path();
+            log.close();
+        }
+        true
     }
 
     #[inline(always)]

@@ -71,6 +71,10 @@ pub struct LogCx {
     took: Cell<u32>,
     /// Operations that were done while the log was held open: undoing one from before them would undo them too. Wraps around.
     finished: Cell<u32>,
+    /// Whether the operation under way is about locks: see [`LogCx::note_locks`].
+    locks: Cell<bool>,
+    /// Whether something of this log stands in [`crate::siblings`].
+    noted: Cell<bool>,
     resolved: Resolved,
 }
 
@@ -112,6 +116,8 @@ impl LogCx {
             short: Cell::new(false),
             took: Cell::new(0),
             finished: Cell::new(0),
+            locks: Cell::new(false),
+            noted: Cell::new(false),
             resolved: Resolved::none(),
         }
     }
@@ -395,10 +401,15 @@ impl LogCx {
     /// What was held open is final, with all from `base` on.
     fn commit_held(&self, base: u32) {
         self.commit_from(self.from.replace(u32::MAX).min(base));
+        self.settle();
     }
 
-    fn note_finished(&self) {
+    /// An operation from `base` on has been done while the log is held open.
+    fn note_finished(&self, base: u32) {
         self.finished.set(self.finished.get().wrapping_add(1));
+        if self.locks.get() {
+            self.note_extents(base);
+        }
     }
 
     /// An operation ends that began while the log was held open.
@@ -460,6 +471,7 @@ impl LogCx {
         self.state.set(0);
         self.from.set(u32::MAX);
         self.commit_from(0);
+        self.settle();
     }
 
     /// Undoes everything in the log: the transaction that held it open gives up.
@@ -467,6 +479,7 @@ impl LogCx {
         self.state.set(0);
         self.from.set(u32::MAX);
         self.undo_to(0);
+        self.settle();
     }
 
     #[inline(always)]

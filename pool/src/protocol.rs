@@ -406,6 +406,15 @@ pub fn bury_word(world: &impl World, word: &AtomicU64, dead: u32) {
     }
 }
 
+/// Frees a word that names `seat`, for who has the lock and all around it exclusively: nobody else looks at it.
+pub fn retire_word(word: &AtomicU64, seat: u32) {
+    let w = word.load(Ordering::SeqCst);
+    if w & OWNER == seat as u64 + 1 {
+        // Refused: the burier of that seat was faster.
+        let _ = word.compare_exchange(w, 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+}
+
 /// Whether a word names the seat, or was freed by a burier.
 pub fn was_held_by(word: &AtomicU64, seat: u32) -> bool {
     let w = word.load(Ordering::SeqCst);

@@ -16,6 +16,7 @@ use crate::layout::{Header, MARKS, Seat};
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::{SeatCtx, thread_key};
+use crate::siblings;
 use crate::wiped;
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -221,13 +222,14 @@ pub(crate) fn to_read<'a>(address: usize) -> Option<Spot<'a>> {
     within(address, Quick::readable).filter(|spot| spot.quick.first_mark().load(Ordering::Relaxed) == 0)
 }
 
-/// The seat to write-lock what lies at `address` with, through place 0: that is free, and no transaction runs.
+/// The seat to write-lock what lies at `address` with, through place 0: that is free, no transaction runs, and nothing is noted in [`siblings`].
 #[inline(always)]
 pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
     within(address, Quick::writable).filter(|spot| {
         let shared = spot.quick.shared();
-        // The log too: see `Inner::retire_lock`.
+        // The log too: see `crate::retire`.
         shared.held[0].load(Ordering::Relaxed) | shared.logs[0].head.load(Ordering::Relaxed) == 0
+            && !siblings::are_unsettled()
     })
 }
 
@@ -305,7 +307,8 @@ impl Quick {
     /// Length of the window if the seat may write at once beside other locks, else 0.
     #[inline]
     pub(crate) fn writable_beside(&self) -> usize {
-        if self.state() & (ALIVE | TRANSACTION | CONTENDED) == ALIVE { self.len.get() } else { 0 }
+        let may = self.state() & (ALIVE | TRANSACTION | CONTENDED) == ALIVE && !siblings::are_unsettled();
+        if may { self.len.get() } else { 0 }
     }
 
     /// Nobody sits here any more.
@@ -354,7 +357,7 @@ impl Quick {
         self.set(TRANSACTION, runs);
     }
 
-    /// Notes whether a lock is held through another place than 0. Others may free such a place (`Inner::retire_lock`), which is noticed the next time.
+    /// Notes whether a lock is held through another place than 0. Others may free such a place (`crate::retire`), which is noticed the next time.
     #[inline]
     pub(crate) fn note_further(&self) {
         self.set(FURTHER, self.shared().held[1..].iter().any(|place| place.load(Ordering::Relaxed) != 0));

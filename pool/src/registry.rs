@@ -60,6 +60,7 @@ pub(crate) fn fork_prepare() {
     // After the tables, whose owners may wait to get inside; before the windows, which those inside may need to come out.
     crate::fork::close_gate();
     forking.iter().for_each(|p| p.windows.fork_prepare());
+    crate::siblings::fork_prepare();
     crate::wiped::fork_prepare();
 }
 
@@ -68,7 +69,10 @@ pub(crate) fn fork_prepare() {
 #[allow(unsafe_code)]
 pub(crate) unsafe fn fork_done(side: Side) {
     // SAFETY: after `fork_prepare`, on the same thread or its image.
-    unsafe { crate::wiped::fork_done(side) };
+    unsafe {
+        crate::wiped::fork_done(side);
+        crate::siblings::fork_done(side);
+    }
     // SAFETY: locked by `fork_prepare` on this thread, or on the one it is the image of.
     unsafe { free_lock(JOINED.raw(), side) };
     // SAFETY: as above; nobody else can have the lock, so the list is ours.

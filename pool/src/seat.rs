@@ -53,6 +53,7 @@ impl std::ops::Deref for OwnedSeat {
 
 impl Drop for OwnedSeat {
     fn drop(&mut self) {
+        self.logs.iter().for_each(LogCx::settle);
         // SAFETY: came from a box in `SeatCtx::new`, and is initialised; nobody else frees it.
         drop(unsafe { Box::from_raw(self.0) });
     }

@@ -358,22 +358,27 @@ fn a_lock_retired_while_a_forgotten_guard_names_it_is_never_touched_by_the_burie
 
 #[test]
 fn what_a_forgotten_guard_saved_is_not_written_back_once_its_lock_is_retired() {
-    let pool = pool();
-    let saved = word(&pool, 0);
-    let child = Child::run(&pool, |pool, ready| {
-        let (held, _) = write(pool, 0).unwrap();
-        change(pool, held, word(pool, 0), 8);
-        // As if another process freed the lock and its value.
-        pool.retire_lock(HEAP);
-        // The log is not free for another lock.
-        let (other, _) = write(pool, 1).unwrap();
-        assert_ne!(other, held);
-        ready();
-    });
-    saved.store(9, Ordering::SeqCst);
-    child.kill();
-    assert_eq!(pool.bury_dead(), 1);
-    assert_eq!(saved.load(Ordering::SeqCst), 9, "memory that was used again");
+    for goes_on in [false, true] {
+        let pool = pool();
+        let saved = word(&pool, 0);
+        let child = Child::run(&pool, |pool, ready| {
+            let (held, _) = write(pool, 0).unwrap();
+            change(pool, held, word(pool, 0), 8);
+            // As if another process freed the lock and its value.
+            pool.retire_lock(HEAP);
+            if goes_on {
+                let (other, _) = write(pool, 1).unwrap();
+                assert_eq!(other, held, "what was done under it is final, and its place free");
+                change(pool, other, word(pool, 1), 8);
+            }
+            ready();
+        });
+        saved.store(9, Ordering::SeqCst);
+        child.kill();
+        assert_eq!(pool.bury_dead(), 1);
+        assert_eq!(saved.load(Ordering::SeqCst), 9, "memory that was used again");
+        assert_eq!(word(&pool, 1).load(Ordering::SeqCst), 0, "undone");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::locks::Locks;
 use crate::report::{Hold, LockHeld};
 use aquifer_pool::layout::Seat;
 use aquifer_pool::lock::RawLock;
+use aquifer_pool::retire::lock_of;
 use aquifer_pool::{Inner, clock};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -56,7 +57,7 @@ fn look_at(pool: &Inner, number: u32, seat: &Seat, seen: &mut Vec<Seen>) {
     let mut add = |offset, hold, since| seen.push(Seen { seat: number, offset, hold, since });
     let waits_for = seat.waits_for.load(Ordering::SeqCst);
     let waits_since = seat.waits_since.load(Ordering::SeqCst);
-    for offset in seat.held.iter().map(|h| h.load(Ordering::SeqCst)).filter(|o| *o != 0) {
+    for offset in seat.held.iter().map(|h| lock_of(h.load(Ordering::SeqCst))).filter(|o| *o != 0) {
         if writer(pool, offset) == Some(number) && offset != waits_for {
             add(offset, Hold::Writes, None);
         }

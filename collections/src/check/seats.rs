@@ -6,6 +6,7 @@ use crate::memory_view::word;
 use crate::report::Problem;
 use aquifer_pool::Inner;
 use aquifer_pool::layout::{LIVE, Seat};
+use aquifer_pool::retire::lock_of;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -38,7 +39,7 @@ fn check_seat(pool: &Inner, claims: &mut Claims<'_>, seat: &Seat, path: &Rc<Path
     } else if is_in_use(seat) && seat.record.load(Ordering::SeqCst) == 0 {
         claims.find(path, offset, Problem::Seat("is free, but holds locks or has an operation under way"));
     }
-    for held in seat.held.iter().map(|h| h.load(Ordering::SeqCst)) {
+    for held in seat.held.iter().map(|h| lock_of(h.load(Ordering::SeqCst))) {
         if held % 8 != 0 || pool.at(held, 8).is_err() {
             claims.find(path, offset, Problem::Seat("holds a lock where none can be"));
         }

@@ -26,11 +26,11 @@ use crate::cx::Cx;
 use crate::hash::{Seed, ShHash};
 use crate::key::{Key, KeySource};
 use crate::map::ShMap;
+use crate::moving::release_locks_in;
 use crate::place::Place;
 use crate::relocatable::{Emplace, Relocatable};
 use crate::schema::{Schema, Shape};
 use crate::set::ShSet;
-use crate::transaction::release_locks_in;
 use aquifer_pool::log::{LogCx, Op};
 use aquifer_pool::{Error, Result};
 use std::borrow::Borrow;
@@ -189,10 +189,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// Before entries are moved or dropped: see [`release_locks_in`].
     #[inline(always)]
     fn release_locks(&self) {
-        if is_plain::<K>() && is_plain::<V>() {
-            return; // no locks
-        }
-        release_locks_in(self.log, || {
+        release_locks_in::<(K, V)>(self.log, || {
             self.header().extent::<K, V>().map_or((0, 0), |(block, _, entries)| (block, entries as usize))
         });
     }

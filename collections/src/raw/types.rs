@@ -35,6 +35,7 @@ macro_rules! collection {
             const SCHEMA: &'static Schema =
                 &Schema { name: $name, size: size_of::<Self>(), align: align_of::<Self>(), shape: $shape };
             const OWNED: usize = 1;
+            const LOCKS: bool = false;
 
             #[inline(always)]
             unsafe fn access<'a>(p: *mut Self, cx: Cx) -> &'a mut Place<Self> {

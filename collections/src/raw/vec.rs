@@ -12,9 +12,9 @@ pub(crate) use build::build;
 use super::mem::{self, is_plain};
 use super::ptr::{self, Reach};
 use crate::cx::Cx;
+use crate::moving::release_locks_in;
 use crate::place::Place;
 use crate::relocatable::{Emplace, Relocatable};
-use crate::transaction::release_locks_in;
 use crate::vec::ShVec;
 use aquifer_pool::log::{Kind, LogCx, RecordView};
 use aquifer_pool::plant::planted;
@@ -145,7 +145,7 @@ impl<'a, T: Relocatable> VecMut<'a, T> {
     /// Before elements are moved or dropped: see [`release_locks_in`].
     #[inline(always)]
     fn release_locks(self) {
-        release_locks_in(self.log, || (self.header.ptr.load(Relaxed), self.len() * size_of::<T>()));
+        release_locks_in::<T>(self.log, || (self.header.ptr.load(Relaxed), self.len() * size_of::<T>()));
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::layout::HELD;
+use crate::siblings::{self, Owner};
 
 /// Bytes of a lock's word.
 const WORD: u64 = 8;
@@ -18,7 +19,49 @@ impl LogCx {
         self.reserve(1)?;
         self.loan();
         self.push(RecordView::new(Kind::Lent, offset, WORD));
+        self.note_lent(offset);
         Ok(())
+    }
+
+    /// Notes that the operation under way is about locks, or values with locks in their own bytes: moves, makes, frees or replaces them.
+    pub fn note_locks(&self) {
+        self.locks.set(true);
+    }
+
+    /// Notes that what the lock at `offset` guards is lent by changes of this log, which is held open: see [`siblings`].
+    pub fn note_lent(&self, offset: u64) {
+        self.noted.set(true);
+        siblings::note(self.owner(), [(offset, WORD)].into_iter());
+    }
+
+    /// The same for what the operation from record `base` on has done, which ends now while the log is held open.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_extents(&self, base: u32) {
+        self.locks.set(false);
+        self.noted.set(true);
+        let records = self.downwards(self.len()).take_while(|(i, _)| *i >= base);
+        siblings::note(self.owner(), records.flat_map(|(_, r)| self.extents(r)));
+    }
+
+    /// The log is not held open any more, and all in it is final or undone.
+    #[inline]
+    pub fn settle(&self) {
+        if self.noted.get() {
+            self.forget_noted();
+        }
+    }
+
+    #[cold]
+    fn forget_noted(&self) {
+        self.noted.set(false);
+        if self.seat().quick().is_alive() {
+            siblings::forget(self.owner());
+        }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { pool: self.pool().id(), seat: self.seat().number(), log: self.index }
     }
 
     /// Whether a record speaks of the lock at `offset`, or of memory that it lies in. O(records).
@@ -64,12 +107,26 @@ fn holds((first, len): (u64, u64), offset: u64) -> bool {
 }
 
 impl SeatCtx {
+    /// Refuses a lock that changes of another thread of this process concern which are not final.
+    ///
+    /// # Errors
+    /// `WouldDeadlock` then: that thread may wait for this one to end, and these changes for both.
+    pub fn refuse_unsettled(&self, offset: u64) -> Result<()> {
+        match siblings::are_unsettled() && siblings::concern(self.pool().id(), self.number(), offset) {
+            true => Err(Error::WouldDeadlock(
+                "another thread of this process has moved, made or lent the lock by changes that are not final",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// The log of this seat that is held open and concerns the lock at `offset`, if there is one. O(records of logs that are held open).
     ///
     /// There is one at most: of what one log concerns another learns only through a lock, and that is taken as a guest of the first.
     pub fn host(&self, offset: u64) -> Option<usize> {
         // The log of a guard that was forgotten speaks of memory that is not its own any more once its lock is gone.
-        let lives = |i: usize| i >= HELD || self.seat().held[i].load(Ordering::Relaxed) != 0;
+        let lives =
+            |i: usize| i >= HELD || crate::retire::is_in_use(self.seat().held[i].load(Ordering::Relaxed));
         self.logs().iter().position(|l| l.is_open() && lives(l.index) && l.concerns(offset))
     }
 }

@@ -30,8 +30,8 @@ impl<'a> Op<'a> {
         if cx.took.get() > base {
             cx.commit_with_taken(base, before, || ());
         } else if cx.is_open() {
+            cx.note_finished(base);
             cx.commit_open(base, before);
-            cx.note_finished();
         } else {
             cx.commit_from(base);
         }
@@ -46,8 +46,8 @@ impl<'a> Op<'a> {
             return cx.commit_with_taken(base, before, between);
         }
         if cx.is_open() {
+            cx.note_finished(base);
             cx.commit_open(base, before);
-            cx.note_finished();
             return between();
         }
         if cx.intents.get() <= base {
@@ -85,7 +85,9 @@ impl Drop for Op<'_> {
             outlives("a value taken within a call has outlived the failure of that call");
         }
         if cx.finished.get() != self.finished {
-            outlives("a call has failed, within which its source had changed what becomes final no sooner than the call");
+            outlives(
+                "a call has failed, within which its source had changed what becomes final no sooner than the call",
+            );
         }
         match cx.took.get() > base {
             false => cx.undo_to(base),

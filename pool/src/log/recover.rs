@@ -109,19 +109,9 @@ impl LogCx {
         head == 0 || head & COMMITTED != 0
     }
 
-    /// Drops the old bytes of what a dead occupant had open: they belong to memory that was freed since. Repeatable.
-    pub(crate) fn forget_old(&self) {
-        for (i, r) in self.downwards(self.len()) {
-            match r.kind {
-                Kind::Old | Kind::OldPair | Kind::OldBlock | Kind::Shift => {
-                    self.write(i, RecordView::new(Kind::Nothing, 0, 0))
-                }
-                // Its bytes stay, and are still no records.
-                Kind::OldBytes => self.set_value(i, 0),
-                _ => {}
-            }
-        }
-        compiler_fence(Ordering::SeqCst);
+    /// Makes all that stands in it final, to be carried out by [`recover`](Self::recover). Repeatable.
+    pub(crate) fn declare_final(&self) {
+        self.make_final(0);
     }
 
     /// The records below number `n`, from the top down.

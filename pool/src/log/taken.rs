@@ -66,7 +66,7 @@ impl LogCx {
         if taken.others == 0 && held != 0 {
             // A transaction, another value, or an operation around this one, decides later about all of it.
             self.begin_at(base);
-            self.note_finished();
+            self.note_finished(base);
             return between();
         }
         // Still held open only by the value that this very operation has removed, of which nothing is in the log yet: its hold begins anew
@@ -80,6 +80,7 @@ impl LogCx {
         }
         self.end_joined(taken.others, |_| ());
         self.state.set(held);
+        self.settle();
         if held != 0 {
             self.begin_at(self.len());
         }
@@ -111,6 +112,7 @@ impl LogCx {
             other.state.set(0);
             end(other);
             other.from.set(u32::MAX);
+            other.settle();
         }
     }
 
