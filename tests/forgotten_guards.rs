@@ -5,7 +5,7 @@
 
 mod support;
 
-use aquifer::{DefaultInPool, Named, Place, Pool, Relocatable, ShMap, ShMutex, ShRwLock, ShVec};
+use aquifer::{DefaultInPool, MutexGuard, Named, Place, Pool, Relocatable, ShMap, ShMutex, ShRwLock, ShVec};
 use support::Child;
 
 type Numbers = ShMutex<ShVec<u64>>;
@@ -254,5 +254,34 @@ fn forgotten_readers() {
         *guard[1].try_write().unwrap() += 1;
     }
     drop(guard);
+    assert_clean(&pool);
+}
+
+#[test]
+fn a_part_that_had_left_its_transaction() {
+    let pool = pool();
+    let outer: Named<ShRwLock<ShVec<Numbers>>> =
+        pool.named_with("outer", || ShRwLock::new([ShMutex::new([1, 2])])).unwrap();
+    let contents = || -> Vec<Vec<u64>> {
+        outer.read().unwrap().iter().map(|l| l.try_lock().unwrap().to_vec()).collect()
+    };
+    let child = Child::fork_until_ready(|steps| {
+        let reading = outer.read().unwrap();
+        let mut part = pool.transaction(|_| Ok(MutexGuard::map(reading[0].lock()?, |list| list))).unwrap();
+        part.as_mut_slice().unwrap()[0] = 77;
+        std::mem::forget(part);
+        drop(reading);
+        let mut guard = outer.write().unwrap();
+        guard.insert(0, ShMutex::new([3])).unwrap();
+        guard[1].lock().unwrap().push(78).unwrap();
+        drop(guard);
+        reuse(&pool);
+        pool.transaction(|_| outer.write()?.push(ShMutex::new([4]))).unwrap();
+        steps.reach_and_stay(1);
+    });
+    let expected: [&[u64]; 3] = [&[3], &[77, 2, 78], &[4]];
+    assert_eq!(contents(), expected);
+    child.kill();
+    assert_eq!(contents(), expected);
     assert_clean(&pool);
 }

@@ -122,7 +122,7 @@ macro_rules! lock {
             /// `Ok`, and undone when `f` fails or panics or its process dies.
             ///
             /// Locks taken inside are kept until the end. Inside another transaction of the pool this is a part of that one.
-            /// Give up with [`Error::abort`].
+            /// Give up with [`Error::abort`]. What may leave it: see [`Pool::transaction`](crate::Pool::transaction).
             ///
             /// # Errors
             /// That of `f`; `WouldDeadlock` when a lock is not to be had in an order that is safe; `Unsupported` when this thread holds a
@@ -262,7 +262,8 @@ impl<T: Relocatable> ShMutex<T> {
     /// Locks, waiting as long as it takes.
     ///
     /// # Errors
-    /// `WouldDeadlock` when this thread holds the lock already; `TooManyWriteLocks`; `AddressSpace` when the pool has grown and cannot be mapped.
+    /// `WouldDeadlock` when this thread holds the lock already, or another thread of the process has moved, made or lent it by changes that are not
+    /// final; `TooManyWriteLocks`; `AddressSpace` when the pool has grown and cannot be mapped.
     #[inline]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
         self.0.write(Patience::Forever)
@@ -316,7 +317,8 @@ impl<T: Relocatable> ShRwLock<T> {
     /// Locks for writing, waiting as long as it takes.
     ///
     /// # Errors
-    /// `WouldDeadlock` when this thread holds the lock already; `TooManyWriteLocks`; `AddressSpace` when the pool has grown and cannot be mapped.
+    /// `WouldDeadlock` when this thread holds the lock already, or another thread of the process has moved, made or lent it by changes that are not
+    /// final; `TooManyWriteLocks`; `AddressSpace` when the pool has grown and cannot be mapped.
     #[inline]
     pub fn write(&self) -> Result<WriteGuard<'_, T>> {
         self.0.write(Patience::Forever)

@@ -513,7 +513,8 @@ impl Pool {
     /// All locks of the pool that are taken inside, by [`Tx`] or by guards, take part, and are kept until the end. The first is waited
     /// for, others too if they lie behind all that the thread holds; else they are only tried: `WouldDeadlock` means to try again.
     /// Inside another transaction of the pool this is a part of that one, and its failure is that one's. Nothing that was taken out of a collection may
-    /// leave the transaction; the process is aborted if it does. Objects are neither named nor removed inside.
+    /// leave the transaction, nor any guard that was taken inside if it then fails: the process is aborted if it does, or if such a guard was forgotten. Objects are neither named
+    /// nor removed inside. Another thread, scoped inside, cannot lock what lies within what the transaction has moved or made (`WouldDeadlock`).
     ///
     /// # Errors
     /// That of `f`, such as [`Error::abort`]; `WouldDeadlock`; `Unsupported` when this thread holds a guard for writing from before; those of

@@ -180,7 +180,7 @@ pub struct Seat {
     /// See `waits_for`.
     pub waits_since: AtomicU64,
     pad0: [u64; 4],
-    /// Offsets of the locks this seat holds or wants for writing, 0: none.
+    /// Offsets of the locks this seat holds or wants for writing, 0: none; bit 1: it is being retired (see [`crate::retire`]).
     pub held: [AtomicU64; HELD],
     /// Offsets of the locks this seat reads, 0: none; bit 0: a writer waits for this mark.
     pub marks: Marks,

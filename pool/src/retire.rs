@@ -106,6 +106,9 @@ fn retire_own(own: &SeatCtx, i: usize) {
     let place = &own.seat().held[i];
     // Killed before: what it lent is undone. After: all of it is final, and the lock is held by a seat whose log is empty.
     own.log(i).close();
+    if own.transaction().is_null() && own.bare().holders() == 0 {
+        own.bare().end_loans(); // of a part that had left the transaction in which the lock was taken
+    }
     if let Some(word) = own.pool().lock_word(lock_of(place.load(Ordering::Relaxed))) {
         protocol::retire_word(word, own.number());
     }
