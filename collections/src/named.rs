@@ -182,6 +182,7 @@ impl<'a> Step<'a> {
         self.log.restore(self.before);
         if let Some(op) = self.op.take() {
             op.commit_then(between);
+            self.log.settle();
         }
     }
 }

@@ -69,8 +69,9 @@ pub struct LogCx {
     short: Cell<bool>,
     /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
-    /// Operations that were done while the log was held open: undoing one from before them would undo them too. Wraps around.
-    finished: Cell<u32>,
+    /// Length of the log behind the last operation that was done while the log was held open, 0: none that is not final. Undoing one that began below
+    /// would undo it too.
+    done: Cell<u32>,
     /// Whether the operation under way is about locks: see [`LogCx::note_locks`].
     locks: Cell<bool>,
     /// Whether something of this log stands in [`crate::siblings`].
@@ -115,7 +116,7 @@ impl LogCx {
             carrying: Cell::new(false),
             short: Cell::new(false),
             took: Cell::new(0),
-            finished: Cell::new(0),
+            done: Cell::new(0),
             locks: Cell::new(false),
             noted: Cell::new(false),
             resolved: Resolved::none(),
@@ -209,7 +210,7 @@ impl LogCx {
         if before != 0 {
             self.within.set(self.within.get() + 1);
         }
-        Op { cx: self, base: (head & N) as u32, before, finished: self.finished.get(), thread: PhantomData }
+        Op { cx: self, base: (head & N) as u32, before, thread: PhantomData }
     }
 
     // ---- records
@@ -405,8 +406,8 @@ impl LogCx {
     }
 
     /// An operation from `base` on has been done while the log is held open.
-    fn note_finished(&self, base: u32) {
-        self.finished.set(self.finished.get().wrapping_add(1));
+    fn note_done(&self, base: u32) {
+        self.done.set(self.len());
         if self.locks.get() {
             self.note_extents(base);
         }

@@ -47,6 +47,7 @@ impl LogCx {
     /// The log is not held open any more, and all in it is final or undone.
     #[inline]
     pub fn settle(&self) {
+        self.done.set(0);
         if self.noted.get() {
             self.forget_noted();
         }

@@ -66,7 +66,7 @@ impl LogCx {
         if taken.others == 0 && held != 0 {
             // A transaction, another value, or an operation around this one, decides later about all of it.
             self.begin_at(base);
-            self.note_finished(base);
+            self.note_done(base);
             return between();
         }
         // Still held open only by the value that this very operation has removed, of which nothing is in the log yet: its hold begins anew
