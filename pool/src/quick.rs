@@ -228,8 +228,8 @@ pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
     within(address, Quick::writable).filter(|spot| {
         let shared = spot.quick.shared();
         // The log too: see `crate::retire`.
-        shared.held[0].load(Ordering::Relaxed) | shared.logs[0].head.load(Ordering::Relaxed) == 0
-            && !siblings::are_unsettled()
+        let (held, head) = (&shared.held[0], &shared.logs[0].head);
+        held.load(Ordering::Relaxed) | head.load(Ordering::Relaxed) | siblings::unsettled() == 0
     })
 }
 
@@ -307,7 +307,7 @@ impl Quick {
     /// Length of the window if the seat may write at once beside other locks, else 0.
     #[inline]
     pub(crate) fn writable_beside(&self) -> usize {
-        let may = self.state() & (ALIVE | TRANSACTION | CONTENDED) == ALIVE && !siblings::are_unsettled();
+        let may = self.state() & (ALIVE | TRANSACTION | CONTENDED) == ALIVE && siblings::unsettled() == 0;
         if may { self.len.get() } else { 0 }
     }
 
