@@ -116,7 +116,7 @@ pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
     let turn = Turn::take(actor);
     let slab = match Slab::own(actor, class, ctx.hands()[class].page()) {
         Some(slab) if has_room(slab.head, class) => Some(slab),
-        _ => recent(ctx, actor, class).or_else(|| find_room(ctx, actor, class)),
+        _ => recent(ctx, actor, class).or_else(|| find_room(ctx, actor, class, LOOK)),
     };
     if let Some(slab) = slab {
         take_in_hand(ctx.hands(), class, slab);
@@ -124,10 +124,23 @@ pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
     }
     drop(turn);
     // Whichever it is comes to be in hand under the turn in which it became ours.
-    add(actor, class, ctx.hands()[class].page()).or_else(|e| match reclaim::take_over(actor, class) {
-        Ok(true) => Ok(()),
-        _ => Err(e),
+    add(actor, class, ctx.hands()[class].page()).or_else(|e| {
+        if look_everywhere(ctx, actor, class) {
+            return Ok(());
+        }
+        match reclaim::take_over(actor, class) {
+            Ok(true) => Ok(()),
+            _ => Err(e),
+        }
     })
+}
+
+/// Takes a slab of the whole ring in hand, if one has room; false if none has.
+#[cold]
+fn look_everywhere(ctx: &SeatCtx, actor: Actor<'_>, class: usize) -> bool {
+    let _turn = Turn::take(actor);
+    let found = find_room(ctx, actor, class, pages_of(actor.pool) as usize);
+    found.map(|slab| take_in_hand(ctx.hands(), class, slab)).is_some()
 }
 
 /// A slab with room that a block was freed into lately.
@@ -154,12 +167,13 @@ pub(crate) fn alloc_from_recent(ctx: &SeatCtx, class: usize) -> Option<u64> {
     alloc_for_good(ctx.quick(), class)
 }
 
-/// Goes on along the ring from the slab in hand, collecting what others freed. What is in hand afterwards is where the next search goes on.
-fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
+/// Goes on along the ring from the slab in hand, over at most `most` slabs, collecting what others freed. What is in hand afterwards is where the next
+/// search goes on.
+fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize, most: usize) -> Option<Slab<'a>> {
     let ring = || Slab::own(actor, class, actor.heap().slabs[class].load(Ordering::Relaxed));
     let start = Slab::own(actor, class, ctx.hands()[class].page()).or_else(ring)?;
     let mut slab = start;
-    for _ in 0..LOOK {
+    for _ in 0..most {
         collect(actor, slab);
         if has_room(slab.head, class) {
             retire_next(actor, class, slab);
