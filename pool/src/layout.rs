@@ -28,6 +28,10 @@ pub const LOG_INNER: usize = HELD + 1;
 pub const LOG_INLINE: usize = 32;
 /// Kinds of slabs that a seat may own.
 pub const CLASSES: usize = 96;
+/// The first kind of slabs whose blocks are allocated by hand.
+pub const BY_HAND: usize = 47;
+/// Bits of a handle that are an offset; above it stands the pool's tag.
+pub const OFFSET_BITS: u32 = 48;
 /// Spare runs that a seat may keep.
 pub const SPARE: usize = 4;
 /// Seats of the first chunk; chunk k holds `SEATS_FIRST << k`.
