@@ -201,7 +201,7 @@ pub fn raw_free(seat: &SeatCtx, offset: u64) -> Result<()> {
 /// # Errors
 /// `BadBlock` when no such block begins there.
 pub fn raw_free_checked(seat: &SeatCtx, offset: u64) -> Result<()> {
-    if free_in_own_slab(seat, offset) {
+    if !seat.bare().is_open() && free_in_own_slab(seat, offset) {
         return Ok(());
     }
     let op = seat.bare().begin();
@@ -217,8 +217,8 @@ pub fn quick_free(quick: &Quick, handle: u64) -> bool {
     hand::free_near(quick, handle)
 }
 
-/// As [`raw_free_checked`], if the block is one of a slab of the seat; else `false`, and nothing was done.
+/// As [`raw_free_checked`], if the block is one of a slab of the seat; else `false`, and nothing was done. The log for work under no lock is not held open.
 #[inline]
 pub fn free_in_own_slab(seat: &SeatCtx, offset: u64) -> bool {
-    !seat.bare().is_open() && slab::free_far(seat, offset)
+    slab::free_far(seat, offset)
 }

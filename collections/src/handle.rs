@@ -144,7 +144,10 @@ impl Pool {
         {
             return Ok(());
         }
-        self.free_far(handle)
+        if self.free_in_own_slab(handle) {
+            return Ok(());
+        }
+        self.free_slow(handle)
     }
 
     /// The calling thread's part of its seat in this pool, if it used that last and blocks by hand are final at once.
@@ -154,15 +157,10 @@ impl Pool {
     }
 
     #[inline(never)]
-    fn free_far(&self, handle: Handle) -> Result<()> {
+    fn free_in_own_slab(&self, handle: Handle) -> bool {
         // More than any offset if the handle is of another pool: no block begins there.
         let offset = handle.0.get() ^ self.joined().tag();
-        if let Some(seat) = self.inner().known_seat()
-            && aquifer_alloc::free_in_own_slab(seat, offset)
-        {
-            return Ok(());
-        }
-        self.free_slow(handle)
+        self.quick().is_some_and(|quick| aquifer_alloc::free_in_own_slab(quick.seat(), offset))
     }
 
     #[cold]

@@ -224,6 +224,13 @@ pub mod fresh {
     pub const LEAST: u64 = HEAP + 16 * PAGE;
 }
 
+/// The territory of a page: below 64, as the compiler sees.
+#[inline(always)]
+pub const fn territory_of(page: u64) -> usize {
+    // As 64 - (page / TERRITORY_FIRST).leading_zeros(), but never of 0.
+    ((page / (TERRITORY_FIRST / 2)) | 1).ilog2() as usize
+}
+
 /// First page of territory `t`.
 pub const fn territory_start(t: usize) -> u64 {
     if t == 0 { 0 } else { TERRITORY_FIRST << (t - 1) }
