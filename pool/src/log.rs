@@ -27,7 +27,7 @@ pub use record::{Kind, RecordView};
 use resolved::Resolved;
 
 use crate::error::{Error, Result};
-use crate::layout::{LOG_INLINE, LOG_INNER, Log, PAGE, Record};
+use crate::layout::{LOG_BARE, LOG_INLINE, LOG_INNER, Log, PAGE, Record};
 use crate::plant::{commit_store, planted};
 use crate::raw::Inner;
 use crate::seat::SeatCtx;
@@ -363,10 +363,25 @@ impl LogCx {
 
     // ---- holding open, commit, undo
 
+    /// Whatever keeps the log open may have changed.
+    #[inline(always)]
+    fn set_state(&self, state: u32) {
+        self.state.set(state);
+        if self.index == LOG_BARE {
+            self.note_bare();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_bare(&self) {
+        self.seat().quick().note_bare(self.is_open());
+    }
+
     /// Keeps the log open until [`release`](Self::release): a transaction begins, or a `Taken` is made.
     pub fn hold(&self) {
         self.begin_at(self.len());
-        self.state.set(self.state.get() + HOLD);
+        self.set_state(self.state.get() + HOLD);
     }
 
     /// Ends one [`hold`](Self::hold); what was done since it began becomes final when nothing else keeps the log open. Nothing in a child of a fork: the log
@@ -389,7 +404,7 @@ impl LogCx {
     }
 
     fn end_hold(&self, rest: u32) {
-        self.state.set(if rest == 0 && self.within.get() > 0 { LEFT } else { rest });
+        self.set_state(if rest == 0 && self.within.get() > 0 { LEFT } else { rest });
     }
 
     /// What is held open begins at record `first`, if not before.
@@ -417,7 +432,7 @@ impl LogCx {
     fn leave(&self) {
         self.within.set(self.within.get() - 1);
         if self.within.get() == 0 {
-            self.state.set(self.state.get() & !LEFT);
+            self.set_state(self.state.get() & !LEFT);
         }
     }
 
@@ -425,7 +440,7 @@ impl LogCx {
     #[inline(always)]
     pub fn loan(&self) {
         self.begin_at(self.len());
-        self.state.set(self.state.get() | LOANED);
+        self.set_state(self.state.get() | LOANED);
     }
 
     /// Ends loans: every `&mut` handed out before is over (the guard is dereferenced mutably again, committed or dropped).
@@ -449,7 +464,7 @@ impl LogCx {
 
     /// Ends [`keep`](Self::keep), and everything that has held the log open since.
     pub fn restore(&self, before: u32) {
-        self.state.set(before);
+        self.set_state(before);
         if before == 0 {
             self.from.set(u32::MAX);
         }
@@ -469,7 +484,7 @@ impl LogCx {
     /// Makes everything in the log final: the guard or transaction that held it open is over.
     #[inline]
     pub fn close(&self) {
-        self.state.set(0);
+        self.set_state(0);
         self.from.set(u32::MAX);
         self.commit_from(0);
         self.settle();
@@ -477,7 +492,7 @@ impl LogCx {
 
     /// Undoes everything in the log: the transaction that held it open gives up.
     pub fn roll_back(&self) {
-        self.state.set(0);
+        self.set_state(0);
         self.from.set(u32::MAX);
         self.undo_to(0);
         self.settle();

@@ -243,12 +243,6 @@ impl Inner {
         quick::seat_of(self)
     }
 
-    /// The calling thread's part of its seat, if it is the one used last: in a child of a fork all zeros (see [`crate::hand`]).
-    #[inline(always)]
-    pub fn known_quick(&self) -> Option<&Quick> {
-        quick::in_pool(self.id)
-    }
-
     #[inline(never)]
     fn cached_seat(&self) -> Option<&SeatCtx> {
         CACHE.with(|cache| {

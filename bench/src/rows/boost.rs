@@ -137,7 +137,8 @@ fn pushes(n: u64, room: u64) -> Result<Trial> {
     Ok(Trial::new(vec::ours_pushing(n as usize, room as usize)?, move || {
         segment.empty_vec();
         tried(n as usize, || segment.push(n, room))
-    }))
+    })
+    .limit(vec::bare_pushes(n as usize)))
 }
 
 fn pairs(size: u64) -> Result<Trial> {
