@@ -273,17 +273,17 @@ impl<K, V> Table<K, V> {
         if self.mask >= WIDTH - 1 { bits } else { Bits(bits.0 & ((1 << self.buckets()) - 1)) }
     }
 
-    /// In a table that is larger than the second cache of most processors: asks for the slots where the look-up of this hash begins, before the
+    /// In a table that is larger than the second cache of most processors: asks for the slots from `at` on, where the look-up of a hash begins, before the
     /// control bytes have said which of them it is. Most entries stand in the first few, so that the two waits for memory become one.
     #[inline(always)]
-    fn prefetch_first_slots(self, hash: u64) -> u64 {
+    fn prefetch_slots(self, at: usize, then: u64) -> u64 {
         const LARGE: usize = 4 << 20;
         if self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) } {
             // Out of the way of small tables, where an instruction is worth more than a wait here.
             cold_path();
-            return prefetch(self.slot(hash as usize).cast(), hash);
+            return prefetch(self.slot(at).cast(), then);
         }
-        hash
+        then
     }
 
     /// Where the look-up of a hash begins.
@@ -297,13 +297,14 @@ impl<K, V> Table<K, V> {
     /// By key and not by closure: what a closure calls is not always inlined, and a call of what may panic keeps the compiler from lifting
     /// anything out of a loop of look-ups.
     #[inline(always)]
-    fn find_in<Q>(self, group: Group, at: usize, hash: u64, key: &Q, reach: Reach) -> Option<*mut Slot<K, V>>
+    fn find_in<const AHEAD: bool, Q>(self, group: Group, at: usize, hash: u64, key: &Q, reach: Reach) -> Option<*mut Slot<K, V>>
     where
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
         let mut equal = group.equal(fingerprint(hash));
         while let Some(bit) = equal.first() {
+            let bit = if AHEAD { self.prefetch_slots(at, bit as u64) as usize } else { bit };
             let slot = self.slot(at + bit);
             // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
             if key.is_key(unsafe { &(*slot).key }, reach) {
@@ -322,10 +323,9 @@ impl<K, V> Table<K, V> {
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
-        let hash = self.prefetch_first_slots(hash);
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(slot) = self.find_in(group, at, hash, key, reach) {
+        if let Some(slot) = self.find_in::<true, Q>(group, at, hash, key, reach) {
             return Some(slot);
         }
         if group.empty().any() {
@@ -346,7 +346,7 @@ impl<K, V> Table<K, V> {
         loop {
             probe.step()?;
             let group = self.group(probe.at);
-            if let Some(slot) = self.find_in(group, probe.at, hash, key, reach) {
+            if let Some(slot) = self.find_in::<false, Q>(group, probe.at, hash, key, reach) {
                 return Some(slot);
             }
             if group.empty().any() {
@@ -376,10 +376,10 @@ impl<K, V> Table<K, V> {
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
-        let hash = self.prefetch_first_slots(hash);
+        let hash = self.prefetch_slots(hash as usize, hash);
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(slot) = self.find_in(group, at, hash, key, reach) {
+        if let Some(slot) = self.find_in::<false, Q>(group, at, hash, key, reach) {
             return Slotted::Full(slot);
         }
         match group.free().first() {
