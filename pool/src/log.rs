@@ -23,6 +23,7 @@ mod taken;
 
 use chunk::chunk_records;
 pub use op::Op;
+pub use pair::Pair;
 pub use record::{Kind, RecordView};
 use resolved::Resolved;
 
@@ -94,6 +95,27 @@ pub const fn bytes_records(len: usize) -> u32 {
     if len <= 8 { 1 } else { 1 + len.div_ceil(BYTES) as u32 }
 }
 
+impl Log {
+    #[inline(always)]
+    fn set_head(&self, head: u64) {
+        if UNLOGGED {
+            return;
+        }
+        // All stores before it, of data and records, are made before it: compiler order (Release is that on x86-64, and costs little elsewhere).
+        self.head.store(head, Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
+    }
+}
+
+impl Record {
+    #[inline(always)]
+    fn set(&self, r: RecordView) {
+        self.head.store(r.kind as u64 | (r.size as u64) << 8 | r.aux << 16, Ordering::Relaxed);
+        self.offset.store(r.offset, Ordering::Relaxed);
+        self.value.store(r.value, Ordering::Relaxed);
+    }
+}
+
 impl LogCx {
     pub(crate) fn new(log: *const Log, seat: *const SeatCtx, index: usize) -> LogCx {
         LogCx {
@@ -163,12 +185,7 @@ impl LogCx {
 
     #[inline(always)]
     fn set_head(&self, head: u64) {
-        if UNLOGGED {
-            return;
-        }
-        // All stores before it, of data and records, are made before it: compiler order (Release is that on x86-64, and costs little elsewhere).
-        self.log().head.store(head, Ordering::Release);
-        compiler_fence(Ordering::SeqCst);
+        self.log().set_head(head);
     }
 
     /// Records now in the log.
@@ -307,13 +324,9 @@ impl LogCx {
 
     #[inline(always)]
     fn write(&self, i: u32, r: RecordView) {
-        if UNLOGGED {
-            return;
+        if !UNLOGGED {
+            self.record(i).set(r);
         }
-        let at = self.record(i);
-        at.head.store(r.kind as u64 | (r.size as u64) << 8 | r.aux << 16, Ordering::Relaxed);
-        at.offset.store(r.offset, Ordering::Relaxed);
-        at.value.store(r.value, Ordering::Relaxed);
     }
 
     /// Reads record `i`.

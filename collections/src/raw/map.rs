@@ -31,7 +31,7 @@ use crate::relocatable::{Emplace, Relocatable};
 use crate::schema::{Schema, Shape};
 use crate::set::ShSet;
 use crate::transaction::release_locks_in;
-use aquifer_pool::log::{LogCx, Op};
+use aquifer_pool::log::{LogCx, Op, Pair};
 use aquifer_pool::{Error, Result};
 use std::borrow::Borrow;
 use std::marker::PhantomData;
@@ -141,19 +141,29 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         mem::change(self.log, self.word(word), value);
     }
 
+    /// Control byte and counts as they are.
+    #[inline(always)]
+    fn marks(&self, table: Table<K, V>, index: usize) -> Pair {
+        Pair {
+            offset: self.offset_of_counts(),
+            word: self.header().counts,
+            byte_offset: self.offset_of_control(table, index & table.mask),
+            byte: table.control(index),
+        }
+    }
+
     /// Changes a control byte and the counts, within the open operation.
     #[inline]
     fn mark(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
-        let (old, word) = (table.control(index), self.word(Word::Counts));
+        let old = self.marks(table, index);
         for repeat in table.repeats(index) {
-            mem::save_byte(self.log, self.offset_of_control(table, repeat), old);
+            mem::save_byte(self.log, self.offset_of_control(table, repeat), old.byte);
         }
-        let byte_offset = self.offset_of_control(table, index & table.mask);
-        self.log.save_pair(word, self.offset_of_counts(), byte_offset, old);
+        self.log.save_pair(old);
         // The entry before the byte that says it is there.
         compiler_fence(Ordering::SeqCst);
         table.set_control(index, byte);
-        word.store(counts.packed(), Ordering::Relaxed);
+        self.word(Word::Counts).store(counts.packed(), Ordering::Relaxed);
     }
 
     /// The same as an operation of its own, on an idle log.
@@ -163,9 +173,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         if table.is_repeated(index) || (is_hashed_by_others::<K>() && !self.log.is_idle()) {
             return self.again().mark_repeated(table, index, byte, counts);
         }
-        let (old, word) = (table.control(index), self.word(Word::Counts));
-        let byte_offset = self.offset_of_control(table, index & table.mask);
-        self.log.change_pair(word, self.offset_of_counts(), byte_offset, old, || {
+        let word = self.word(Word::Counts);
+        self.log.change_pair(self.marks(table, index), || {
             table.set_one_control(index, byte);
             word.store(counts.packed(), Ordering::Relaxed);
         });

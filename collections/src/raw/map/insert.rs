@@ -48,12 +48,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
                     V::emplace(value, &raw mut (*slot).value, self.cx())?;
                     std::ptr::copy_nonoverlapping(key, &raw mut (*slot).key, 1);
                 }
-                self.mark_alone(
-                    table,
-                    index,
-                    table::fingerprint(hash),
-                    self.counts_with(table.control(index)),
-                );
+                let counts = self.header().counts().with_one(table.control(index));
+                self.mark_alone(table, index, table::fingerprint(hash), counts);
                 Ok(None)
             }
         }
@@ -139,15 +135,9 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             mem::note_made::<V>(self.log, open, slot.cast(), size_of::<Slot<K, V>>())?;
         }
         mem::reserve_log(self.log, 0)?;
-        self.mark(table, index, table::fingerprint(hash), self.counts_with(table.control(index)));
+        let counts = self.header().counts().with_one(table.control(index));
+        self.mark(table, index, table::fingerprint(hash), counts);
         Ok(slot)
-    }
-
-    /// The counts with one entry more, in a slot with this control byte.
-    #[inline(always)]
-    fn counts_with(&self, control: u8) -> Counts {
-        let Counts { items, growth_left } = self.header().counts();
-        Counts { items: items + 1, growth_left: growth_left.saturating_sub((control == EMPTY) as u32) }
     }
 
     /// Puts another value in place of one, which the caller gets.
