@@ -25,7 +25,8 @@ use chunk::chunk_records;
 pub use op::Op;
 pub use pair::Pair;
 pub use record::{Kind, RecordView};
-use resolved::Resolved;
+pub use resolved::ResolvedTable;
+use resolved::{Resolved, Table};
 
 use crate::error::{Error, Result};
 use crate::layout::{LOG_INLINE, LOG_INNER, Log, PAGE, Record};
@@ -71,6 +72,9 @@ pub struct LogCx {
     /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
     resolved: Resolved,
+    table: Table,
+    /// The pool's, which never changes.
+    hash_seed: [u64; 2],
 }
 
 const LOANED: u32 = 1;
@@ -117,7 +121,7 @@ impl Record {
 }
 
 impl LogCx {
-    pub(crate) fn new(log: *const Log, seat: *const SeatCtx, index: usize) -> LogCx {
+    pub(crate) fn new(log: *const Log, seat: *const SeatCtx, index: usize, hash_seed: [u64; 2]) -> LogCx {
         LogCx {
             log,
             seat,
@@ -132,6 +136,8 @@ impl LogCx {
             short: Cell::new(false),
             took: Cell::new(0),
             resolved: Resolved::none(),
+            table: Table::none(),
+            hash_seed,
         }
     }
 
@@ -162,6 +168,12 @@ impl LogCx {
     #[inline(always)]
     pub fn pool(&self) -> &Inner {
         self.seat().pool()
+    }
+
+    /// Seed of the pool's keyed hash.
+    #[inline(always)]
+    pub fn hash_seed(&self) -> [u64; 2] {
+        self.hash_seed
     }
 
     /// Number of this log in its seat.
@@ -240,13 +252,13 @@ impl LogCx {
     #[inline(always)]
     pub fn push(&self, r: RecordView) {
         if UNLOGGED {
-            self.resolved.forget();
+            self.forget_resolved();
             if r.kind == Kind::Free {
                 self.pool().upper.carry_out(self, r);
             }
             return;
         }
-        self.resolved.forget();
+        self.forget_resolved();
         let head = self.head();
         let n = (head & N) as u32;
         if n >= self.room.get() {
@@ -398,7 +410,7 @@ impl LogCx {
     /// What is held open begins at record `first`, if not before.
     #[inline(always)]
     fn begin_at(&self, first: u32) {
-        self.resolved.forget();
+        self.forget_resolved();
         self.from.set(self.from.get().min(first));
     }
 

@@ -8,34 +8,50 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     where
         K: Borrow<Q>,
     {
-        let (table, seed) = self.header().table_and_seed::<K, V>()?;
-        let index = table.find_index(key.hash(seed), key, self.reach())?;
-        Some(self.remove_at(table, index))
-    }
-
-    #[inline(always)]
-    fn remove_at(self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
-        let counts = self.header().counts();
-        if self.is_simple() && !table.is_repeated(index) && table.is_alone(index) && counts.items() > 0 {
-            return self.take_out(table, index, EMPTY, counts);
+        match self.simple() {
+            Some(simple) => {
+                let index = simple.table.find_index(key.hash(self.seed()), key, self.reach())?;
+                Some(self.remove_simple(simple, index))
+            }
+            None => self.remove_logged(key),
         }
-        self.remove_any(table, index)
     }
 
-    /// Takes a value of plain data out, as an operation of its own.
     #[inline(always)]
-    fn take_out(self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) -> V::Taken<'a> {
-        self.mark_alone(table, index, byte, counts.without_one(byte));
-        // SAFETY: the slot's entry was unlinked just above, and is plain data.
-        unsafe { V::taken(&raw const (*table.slot(index)).value, self.cx()) }
+    fn remove_simple(self, simple: Simple<K, V>, index: usize) -> V::Taken<'a> {
+        let (table, counts) = (simple.table, self.header().counts());
+        if !table.is_repeated(index) && table.is_alone(index) && counts.items() > 0 {
+            return self.take_out(simple, index, EMPTY, counts);
+        }
+        self.remove_crowded(simple, index)
     }
 
     #[inline(never)]
-    fn remove_any(self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
-        if self.is_simple() {
-            let counts = self.header().counts();
-            return self.take_out(table, index, table.vacated(index), counts);
-        }
+    fn remove_crowded(self, simple: Simple<K, V>, index: usize) -> V::Taken<'a> {
+        let counts = self.header().counts();
+        self.take_out(simple, index, simple.table.vacated(index), counts)
+    }
+
+    /// Takes the value of a slot out, as an operation of its own.
+    #[inline(always)]
+    fn take_out(self, simple: Simple<K, V>, index: usize, byte: u8, counts: Counts) -> V::Taken<'a> {
+        self.mark_alone(simple, index, byte, counts.without_one(byte));
+        // SAFETY: the slot's entry was unlinked just above, and is plain data.
+        unsafe { V::taken(&raw const (*simple.table.slot(index)).value, self.cx()) }
+    }
+
+    #[inline(never)]
+    fn remove_logged<Q: ShHash + Eq + ?Sized>(self, key: &Q) -> Option<V::Taken<'a>>
+    where
+        K: Borrow<Q>,
+    {
+        let table = self.header().table::<K, V>()?;
+        let index = table.find_index(key.hash(self.seed()), key, self.reach())?;
+        Some(self.remove_at(table, index))
+    }
+
+    #[inline(never)]
+    fn remove_at(self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
         self.release_locks();
         let (op, slot) = (self.log.begin(), table.slot(index));
         self.vacate(table, index);
@@ -97,7 +113,11 @@ impl<'a, K: Key, V: Relocatable> Full<'a, K, V> {
         // The slot was found through a window that may have been outgrown since.
         let (table, slot) = (self.map.table(), ptr::offset_of_container(self.slot.addr()));
         let index = table.index_at(slot.wrapping_sub(self.map.header().block) as usize);
-        self.map.remove_at(table, index & table.mask)
+        let index = index & table.mask;
+        match self.map.simple() {
+            Some(simple) => self.map.remove_simple(simple, index),
+            None => self.map.remove_at(table, index),
+        }
     }
 }
 
