@@ -203,6 +203,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         self.mark(table, index, byte, counts);
         // Dead before this: the entry is not in, or not out. After: it is.
         op.commit();
+        // The log has forgotten the map over these records, which have left the table where it is.
+        self.resolve_simple();
     }
 
     /// The map, if its entries own nothing, it has a table, and the log is idle.
@@ -211,27 +213,28 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         if !is_plain::<K>() || !is_plain::<V>() {
             return None;
         }
-        let ResolvedTable { first, mask, header } = match self.log.resolved_table(self.header.addr()) {
+        let known = || self.log.resolved_table(self.header.addr());
+        let ResolvedTable { first, mask, header } = match known() {
             Some(known) => known,
             None => {
                 cold_path();
-                self.again().resolve_simple()?
+                self.again().resolve_simple();
+                known()?
             }
         };
         Some(Simple { table: Table::at(first.as_ptr(), mask), header })
     }
 
-    /// The same for a map that the log does not know yet.
+    /// Has the log know the map, if it is idle and there is a table.
     #[inline(never)]
-    fn resolve_simple(self) -> Option<ResolvedTable> {
-        if !self.log.is_idle() {
-            return None;
+    fn resolve_simple(self) {
+        if self.log.is_idle()
+            && let Some(table) = self.header().table::<K, V>()
+            && let Some(first) = NonNull::new(table.slot(0))
+        {
+            let known = ResolvedTable { first: first.cast(), mask: table.mask, header: self.offset() };
+            self.log.note_resolved_table(self.header.addr(), known);
         }
-        let table = self.header().table::<K, V>()?;
-        let first = NonNull::new(table.slot(0))?.cast();
-        let known = ResolvedTable { first, mask: table.mask, header: self.offset() };
-        self.log.note_resolved_table(self.header.addr(), known);
-        Some(known)
     }
 
     /// Before entries are moved or dropped: see [`release_locks_in`].
