@@ -322,6 +322,10 @@ impl<K, V> Table<K, V> {
     ///
     /// By key and not by closure: what a closure calls is not always inlined, and a call of what may panic keeps the compiler from lifting
     /// anything out of a loop of look-ups.
+    ///
+    /// With `AHEAD`, the slots are asked for behind the branch that finds a fingerprint. The address waits for nothing but the hash, and the processor
+    /// goes past that branch before the control bytes are there, the way that the last look-ups went: those that find their keys ask for the slots early,
+    /// those that find nothing do not ask.
     #[inline(always)]
     fn find_in<const AHEAD: bool, Q>(
         self,
