@@ -23,8 +23,10 @@ mod taken;
 
 use chunk::chunk_records;
 pub use op::Op;
+pub use pair::Pair;
 pub use record::{Kind, RecordView};
-use resolved::Resolved;
+pub use resolved::ResolvedTable;
+use resolved::{Resolved, Table};
 
 use crate::error::{Error, Result};
 use crate::layout::{LOG_BARE, LOG_INLINE, LOG_INNER, Log, PAGE, Record};
@@ -77,6 +79,9 @@ pub struct LogCx {
     /// Whether something of this log stands in [`crate::siblings`].
     noted: Cell<bool>,
     resolved: Resolved,
+    table: Table,
+    /// The pool's, which never changes.
+    hash_seed: [u64; 2],
 }
 
 const LOANED: u32 = 1;
@@ -101,8 +106,29 @@ pub const fn bytes_records(len: usize) -> u32 {
     if len <= 8 { 1 } else { 1 + len.div_ceil(BYTES) as u32 }
 }
 
+impl Log {
+    #[inline(always)]
+    fn set_head(&self, head: u64) {
+        if UNLOGGED {
+            return;
+        }
+        // All stores before it, of data and records, are made before it: compiler order (Release is that on x86-64, and costs little elsewhere).
+        self.head.store(head, Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
+    }
+}
+
+impl Record {
+    #[inline(always)]
+    fn set(&self, r: RecordView) {
+        self.head.store(r.kind as u64 | (r.size as u64) << 8 | r.aux << 16, Ordering::Relaxed);
+        self.offset.store(r.offset, Ordering::Relaxed);
+        self.value.store(r.value, Ordering::Relaxed);
+    }
+}
+
 impl LogCx {
-    pub(crate) fn new(log: *const Log, seat: *const SeatCtx, index: usize) -> LogCx {
+    pub(crate) fn new(log: *const Log, seat: *const SeatCtx, index: usize, hash_seed: [u64; 2]) -> LogCx {
         LogCx {
             log,
             seat,
@@ -120,6 +146,8 @@ impl LogCx {
             locks: Cell::new(false),
             noted: Cell::new(false),
             resolved: Resolved::none(),
+            table: Table::none(),
+            hash_seed,
         }
     }
 
@@ -152,6 +180,12 @@ impl LogCx {
         self.seat().pool()
     }
 
+    /// Seed of the pool's keyed hash.
+    #[inline(always)]
+    pub fn hash_seed(&self) -> [u64; 2] {
+        self.hash_seed
+    }
+
     /// Number of this log in its seat.
     pub fn index(&self) -> usize {
         self.index
@@ -173,12 +207,7 @@ impl LogCx {
 
     #[inline(always)]
     fn set_head(&self, head: u64) {
-        if UNLOGGED {
-            return;
-        }
-        // All stores before it, of data and records, are made before it: compiler order (Release is that on x86-64, and costs little elsewhere).
-        self.log().head.store(head, Ordering::Release);
-        compiler_fence(Ordering::SeqCst);
+        self.log().set_head(head);
     }
 
     /// Records now in the log.
@@ -233,13 +262,13 @@ impl LogCx {
     #[inline(always)]
     pub fn push(&self, r: RecordView) {
         if UNLOGGED {
-            self.resolved.forget();
+            self.forget_resolved();
             if r.kind == Kind::Free {
                 self.pool().upper.carry_out(self, r);
             }
             return;
         }
-        self.resolved.forget();
+        self.forget_resolved();
         let head = self.head();
         let n = (head & N) as u32;
         if n >= self.room.get() {
@@ -317,13 +346,9 @@ impl LogCx {
 
     #[inline(always)]
     fn write(&self, i: u32, r: RecordView) {
-        if UNLOGGED {
-            return;
+        if !UNLOGGED {
+            self.record(i).set(r);
         }
-        let at = self.record(i);
-        at.head.store(r.kind as u64 | (r.size as u64) << 8 | r.aux << 16, Ordering::Relaxed);
-        at.offset.store(r.offset, Ordering::Relaxed);
-        at.value.store(r.value, Ordering::Relaxed);
     }
 
     /// Reads record `i`.
@@ -410,7 +435,7 @@ impl LogCx {
     /// What is held open begins at record `first`, if not before.
     #[inline(always)]
     fn begin_at(&self, first: u32) {
-        self.resolved.forget();
+        self.forget_resolved();
         self.from.set(self.from.get().min(first));
     }
 

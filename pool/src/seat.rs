@@ -73,7 +73,7 @@ impl SeatCtx {
         };
         let log = |i: usize| {
             // SAFETY: `seat` points to a whole seat: `seat_at` checked it.
-            LogCx::new(unsafe { &raw const (*seat).logs[i] }, at.cast_const(), i)
+            LogCx::new(unsafe { &raw const (*seat).logs[i] }, at.cast_const(), i, pool.header().hash_seed)
         };
         let value = SeatCtx {
             pool,
