@@ -113,7 +113,7 @@ impl Header {
         }
         let mask = self.mask();
         let block = reach.resolve(self.block, bytes::<K, V>(mask + 1) as u64);
-        Some((Table::at(block, mask), reach.seed_of_resolved()))
+        Some((Table::at(block, mask), ptr::seed_of_resolved(self)))
     }
 
     /// Slots less one. A table with more than 32 bits of them is damaged, and bounds are checked by what is left.
