@@ -288,6 +288,7 @@ impl<'s> Session<'s> {
             }
         }
         log.settle();
+        log.forget_locks();
         self.running.unlock_all();
         Ok(())
     }

@@ -71,7 +71,7 @@ pub struct LogCx {
     took: Cell<u32>,
     /// Operations that were done while the log was held open: undoing one from before them would undo them too. Wraps around.
     finished: Cell<u32>,
-    /// Whether the operation under way is about locks: see [`LogCx::note_locks`].
+    /// Whether an operation under way, or one before it, is about locks: see [`LogCx::note_locks`].
     locks: Cell<bool>,
     /// Whether something of this log stands in [`crate::siblings`].
     noted: Cell<bool>,
@@ -472,6 +472,7 @@ impl LogCx {
         self.from.set(u32::MAX);
         self.commit_from(0);
         self.settle();
+        self.forget_locks();
     }
 
     /// Undoes everything in the log: the transaction that held it open gives up.
