@@ -69,7 +69,7 @@ pub struct LogCx {
     short: Cell<bool>,
     /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
-    /// Operations that were done while the log was held open: undoing one from before them would undo them too. Wraps around.
+    /// Operations that were done while the log was held open, and loans: undoing an operation from before them would undo them too. Wraps around.
     finished: Cell<u32>,
     /// Whether an operation under way, or one before it, is about locks: see [`LogCx::note_locks`].
     locks: Cell<bool>,
@@ -406,10 +406,16 @@ impl LogCx {
 
     /// An operation from `base` on has been done while the log is held open.
     fn note_finished(&self, base: u32) {
-        self.finished.set(self.finished.get().wrapping_add(1));
+        self.note_lasting();
         if self.locks.get() {
             self.note_extents(base);
         }
+    }
+
+    /// Something was done, or lent, on a log that is held open, other than by the operation under way: who undoes that one would undo it too.
+    #[inline(always)]
+    pub fn note_lasting(&self) {
+        self.finished.set(self.finished.get().wrapping_add(1));
     }
 
     /// An operation ends that began while the log was held open.
@@ -423,6 +429,7 @@ impl LogCx {
     /// Notes that old bytes of plain data on loan stand in the log, or will: those from here on.
     #[inline(always)]
     pub fn loan(&self) {
+        self.note_lasting();
         self.begin_at(self.len());
         self.state.set(self.state.get() | LOANED);
     }
