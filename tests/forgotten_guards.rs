@@ -285,3 +285,31 @@ fn a_part_that_had_left_its_transaction() {
     assert_eq!(contents(), expected);
     assert_clean(&pool);
 }
+
+#[test]
+fn a_reader_of_a_lock_that_a_failed_transaction_had_made() {
+    let pool = pool();
+    let locks: Named<ShRwLock<ShVec<ShRwLock<u64>>>> = pool.named("locks").unwrap();
+    locks.write().unwrap().reserve(8).unwrap();
+    let result = pool.transaction(|_| {
+        let mut guard = locks.write()?;
+        guard.push(ShRwLock::new(1))?;
+        std::mem::forget(guard[0].read()?);
+        Err::<(), _>(aquifer::Error::abort("no"))
+    });
+    assert!(result.is_err());
+    // Another lock, where that one was.
+    locks.write().unwrap().push(ShRwLock::new(2)).unwrap();
+    let all = locks.read().unwrap();
+    let reading = all[0].read().unwrap();
+    std::thread::scope(|s| {
+        let writes = s.spawn(|| all[0].try_write().is_ok());
+        assert!(!writes.join().unwrap(), "a writer beside a reader");
+    });
+    drop(reading);
+    drop(all[0].try_write().unwrap());
+    std::thread::scope(|s| {
+        let writes = s.spawn(|| all[0].try_write().is_ok());
+        assert!(writes.join().unwrap(), "nobody reads it");
+    });
+}

@@ -202,3 +202,42 @@ fn a_child_of_a_fork_knows_of_none() {
         .unwrap();
     assert_eq!(other.lock().unwrap().len(), 1);
 }
+
+#[test]
+fn one_that_was_made_from_a_source_that_works_elsewhere() {
+    in_transactions(|s| {
+        let (map, names) = (&mut s.map, &mut s.names);
+        let source = std::iter::from_fn(|| -> Option<u64> {
+            names.pop().map(drop);
+            (names.len() > 2).then_some(9)
+        });
+        map.insert(4, ShMutex::new(aquifer::from_iter(source))).unwrap();
+        assert!(is_refused(&map[&4]));
+    });
+}
+
+#[test]
+fn what_a_forgotten_guard_has_lent_is_free_once_its_lock_is_moved() {
+    let pool = pool();
+    let outer: Named<ShMutex<ShVec<ShMutex<ShVec<Numbers>>>>> = pool.named("outer").unwrap();
+    outer.lock().unwrap().push(ShMutex::new([ShMutex::new([1])])).unwrap();
+    let (forgotten, go_on) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let guard = outer.lock().unwrap();
+            let mut inner = guard[0].lock().unwrap();
+            inner[0].get_mut().unwrap().push(2).unwrap();
+            std::mem::forget(inner);
+            drop(guard);
+            forgotten.wait();
+            go_on.wait();
+        });
+        forgotten.wait();
+        let mut guard = outer.lock().unwrap();
+        guard.insert(0, ShMutex::new([ShMutex::new([3])])).unwrap();
+        let inner = guard[1].lock().unwrap();
+        let done = inner[0].lock().map(|list| assert_eq!(list.as_slice(), [1, 2]));
+        go_on.wait();
+        done.unwrap_or_else(|e| panic!("final since it was moved: {e}"));
+    });
+}

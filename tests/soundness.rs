@@ -304,3 +304,56 @@ fn sorting_plain_data_compares_outside_of_any_operation() {
     numbers.lock().unwrap().sort_by(|a, b| b.cmp(a)).unwrap();
     assert_eq!(**numbers.lock().unwrap(), [3, 2, 1]);
 }
+
+#[derive(Relocatable, DefaultInPool)]
+#[repr(C)]
+struct Sheet {
+    lists: ShVec<ShVec<u64>>,
+    name: ShString,
+    numbers: ShVec<[u64; 4]>,
+}
+
+/// Keeps a reference to what a source changes in place, within a call that panics.
+fn keep_a_reference_to_what_a_failing_call_changed_in_place(text: bool) {
+    let pool = pool();
+    let sheet = pool.named::<ShMutex<Sheet>>("sheet").unwrap();
+    sheet.lock().unwrap().name_mut().reserve(100).unwrap();
+    sheet.lock().unwrap().numbers_mut().push([1; 4]).unwrap();
+    let work = |s: SheetFields<'_>| -> aquifer::Result<()> {
+        let SheetFields { lists, name, numbers } = s;
+        let (mut kept, mut number) = (None, None);
+        let (out, out_number) = (&mut kept, &mut number);
+        let source = std::iter::once_with(move || -> u64 {
+            if text {
+                name.push_str("\u{e9}").unwrap();
+                *out = Some(name.as_str());
+            } else {
+                numbers[0][0] = 7;
+                *out_number = Some(&numbers[0][0]);
+            }
+            panic!("on purpose");
+        });
+        let _ = catch_unwind(AssertUnwindSafe(|| lists.push(aquifer::from_iter(source))));
+        panic!("never seen: {kept:?} or {number:?} is undone, and still here");
+    };
+    let _ = match text {
+        true => sheet.transaction(|s| work(s.fields_mut())),
+        false => work(sheet.lock().unwrap().fields_mut()),
+    };
+}
+
+#[test]
+fn text_that_a_source_has_appended_within_a_call_that_fails_ends_the_process() {
+    let name = "text_that_a_source_has_appended_within_a_call_that_fails_ends_the_process";
+    ends_the_process(name, "a call has failed", || {
+        keep_a_reference_to_what_a_failing_call_changed_in_place(true)
+    });
+}
+
+#[test]
+fn plain_data_that_a_source_has_changed_within_a_call_that_fails_ends_the_process() {
+    let name = "plain_data_that_a_source_has_changed_within_a_call_that_fails_ends_the_process";
+    ends_the_process(name, "a call has failed", || {
+        keep_a_reference_to_what_a_failing_call_changed_in_place(false)
+    });
+}

@@ -217,12 +217,15 @@ impl Running {
         }
     }
 
-    /// Before the undo: gives the locks back in whose place it puts other bytes, or whose memory it frees.
+    /// Before the undo: gives the locks back in whose place it puts other bytes, or whose memory it frees. Who has forgotten a guard that read one, this
+    /// thread or a scoped one, would pass for a reader of what stands there then.
     fn unlock_undone(&self) {
         let mut kept = self.kept.borrow_mut();
-        let is_undone = |k: &Kept| matches!(k.how, How::Write(_)) && self.log().takes_back(k.offset);
+        let takes_back = |offset| self.log().takes_back(offset);
+        let is_undone = |k: &Kept| takes_back(k.offset);
         kept.iter().filter(|k| is_undone(k)).for_each(|k| self.unlock(k));
         kept.retain(|k| !is_undone(k));
+        self.seat().pool().retire_readers(takes_back);
     }
 
     /// Gives the locks in these bytes back, of which the transaction needs none any more.
@@ -285,6 +288,7 @@ impl<'s> Session<'s> {
             }
         }
         log.settle();
+        log.forget_locks();
         self.running.unlock_all();
         Ok(())
     }

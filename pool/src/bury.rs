@@ -30,6 +30,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// `ProcessRecord::state`: a burier looks at the locks that it held (see [`crate::retire`]).
 pub const BURYING: u64 = 1 << 63;
 
+/// `ProcessRecord::state`: it has looked, and undoes. A lock that is retired from now on has its log undone all the same, by the next burier if this one
+/// dies: half of it may be undone. Who retires the lock waits for that.
+pub const UNDOING: u64 = 1 << 62;
+
 impl Inner {
     /// Record `index`, or `None` when there is no such chunk.
     pub fn record_at(&self, index: u32) -> Option<&ProcessRecord> {
@@ -56,7 +60,7 @@ impl Inner {
 
     /// `ProcessRecord::state` of record `index`, 0 when there is none: generation and LIVE tell whether a process is still the same.
     pub fn record_state(&self, index: u32) -> u64 {
-        self.record_at(index).map_or(0, |r| r.state.load(Ordering::SeqCst) & !BURYING)
+        self.record_at(index).map_or(0, |r| r.state.load(Ordering::SeqCst) & !(BURYING | UNDOING))
     }
 
     /// The record whose process sits on a seat.
@@ -165,24 +169,14 @@ impl Inner {
         }
         let Some(r) = self.record_at(record) else { return false };
         let Ok(dead) = self.seats_of(record) else { return false };
-        r.state.fetch_and(!BURYING, Ordering::SeqCst); // of a burier that died
         dead.iter().for_each(|s| self.upper.settle(s));
-        loop {
-            if !dead.iter().all(|s| finish_commits(s)) {
-                return false; // no memory to finish a commit, or a damaged log: everything stays as it is, and locked
-            }
-            // Behind the commits: these may free values with locks in them, and so wait for other burials.
-            r.state.fetch_or(BURYING, Ordering::SeqCst);
-            if !dead.iter().any(|s| (0..HELD).any(|i| s.is_retired(i))) {
-                break;
-            }
-            // One of their locks was retired just before.
-            r.state.fetch_and(!BURYING, Ordering::SeqCst);
+        if r.state.load(Ordering::SeqCst) & UNDOING == 0 && !announce(r, &dead) {
+            return false; // no memory to finish a commit, or a damaged log: everything stays as it is, and locked
         }
         dead.iter().for_each(|s| note_undone(s));
         free_undone(&dead);
         if !dead.iter().all(|s| s.logs().iter().all(|l| l.recover(false))) {
-            r.state.fetch_and(!BURYING, Ordering::SeqCst);
+            r.state.fetch_and(!(BURYING | UNDOING), Ordering::SeqCst);
             return false;
         }
         dead.iter().for_each(|s| free_words(s));
@@ -196,7 +190,7 @@ impl Inner {
             commit_store("seat-given-up");
         }
         // Dead before: the next burier finds no seats. After: the record may be taken by who gets its byte.
-        r.state.store(r.state.load(Ordering::SeqCst) & !(LIVE | BURYING), Ordering::SeqCst);
+        r.state.store(r.state.load(Ordering::SeqCst) & !(LIVE | BURYING | UNDOING), Ordering::SeqCst);
         commit_store("record-buried");
         self.counters.buried.fetch_add(1, Ordering::Relaxed);
         true
@@ -250,6 +244,25 @@ fn end_build(seat: &Seat) {
     let builds = seat.builds.load(Ordering::SeqCst);
     if builds & 1 != 0 {
         seat.builds.store(builds.wrapping_add(1), Ordering::SeqCst);
+    }
+}
+
+/// Finishes what was committed, and says that the rest will be undone; false when a commit cannot be finished.
+fn announce(r: &ProcessRecord, dead: &[OwnedSeat]) -> bool {
+    loop {
+        // Of a burier that died, or because one of their locks was retired just before.
+        r.state.fetch_and(!BURYING, Ordering::SeqCst);
+        if !dead.iter().all(|s| finish_commits(s)) {
+            return false;
+        }
+        // Behind the commits: these may free values with locks in them, and so wait for other burials.
+        r.state.fetch_or(BURYING, Ordering::SeqCst);
+        if !dead.iter().any(|s| (0..HELD).any(|i| s.is_retired(i))) {
+            // Dead before: the next burier looks again. After: who retires a lock, and was not seen, waits for the end of the burial; so the next one
+            // does not look.
+            r.state.fetch_or(UNDOING, Ordering::SeqCst);
+            return true;
+        }
     }
 }
 

@@ -71,10 +71,10 @@ pub struct LogCx {
     short: Cell<bool>,
     /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
-    /// Length of the log behind the last operation that was done while the log was held open, 0: none that is not final. Undoing one that began below
-    /// would undo it too.
+    /// Length of the log behind the last operation that was done, or loan that was made, while the log was held open, 0: none that is not final. Undoing one
+    /// that began below would undo it too.
     done: Cell<u32>,
-    /// Whether the operation under way is about locks: see [`LogCx::note_locks`].
+    /// Whether an operation under way, or one before it, is about locks: see [`LogCx::note_locks`].
     locks: Cell<bool>,
     /// Whether something of this log stands in [`crate::siblings`].
     noted: Cell<bool>,
@@ -447,10 +447,16 @@ impl LogCx {
 
     /// An operation from `base` on has been done while the log is held open.
     fn note_done(&self, base: u32) {
-        self.done.set(self.len());
+        self.note_lasting();
         if self.locks.get() {
             self.note_extents(base);
         }
+    }
+
+    /// Something was done, or lent, on a log that is held open, other than by the operation under way: who undoes that one would undo it too.
+    #[inline(always)]
+    pub fn note_lasting(&self) {
+        self.done.set(self.len());
     }
 
     /// An operation ends that began while the log was held open.
@@ -464,6 +470,7 @@ impl LogCx {
     /// Notes that old bytes of plain data on loan stand in the log, or will: those from here on.
     #[inline(always)]
     pub fn loan(&self) {
+        self.done.set(self.len() + 1);
         self.begin_at(self.len());
         self.set_state(self.state.get() | LOANED);
     }
@@ -513,6 +520,7 @@ impl LogCx {
         self.from.set(u32::MAX);
         self.commit_from(0);
         self.settle();
+        self.forget_locks();
     }
 
     /// Undoes everything in the log: the transaction that held it open gives up.

@@ -1,6 +1,6 @@
 //! This process's join of a pool: its record, the proof that it lives, and the seats of its threads.
 
-use crate::bury::BURYING;
+use crate::bury::{BURYING, UNDOING};
 use crate::error::{Error, Result};
 use crate::fork::{Side, free_lock};
 use crate::layout::{LIVE, PAGE, ProcessRecord, RECORDS_FIRST, SEATS_FIRST, Seat};
@@ -132,8 +132,8 @@ impl Inner {
         r.reached.store(crate::sys::membarrier::register() as u32, Ordering::Relaxed);
         r.trusts.store(self.process.trusts.load(Ordering::SeqCst) as u32, Ordering::SeqCst);
         // Dead before: the record was never ours. After: whoever gets the byte buries us.
-        let last = r.state.load(Ordering::SeqCst) & !(LIVE | BURYING);
-        r.state.store(last.wrapping_add(2) & !BURYING | LIVE, Ordering::SeqCst);
+        let last = r.state.load(Ordering::SeqCst) & !(LIVE | BURYING | UNDOING);
+        r.state.store(last.wrapping_add(2) & !(BURYING | UNDOING) | LIVE, Ordering::SeqCst);
         commit_store("record-joined");
         table.alive = alive;
         self.process.record.store(index + 1, Ordering::SeqCst);

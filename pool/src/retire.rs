@@ -6,11 +6,12 @@
 //!
 //! A burier that has already read such an entry is waited for: it announced itself (`BURYING`) before it read, and waits for no retirement until it is done.
 
-use crate::layout::{HELD, Seat};
+use crate::layout::HELD;
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::SeatCtx;
-use std::sync::atomic::Ordering;
+use crate::siblings::{self, Owner};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// In a place of a seat's held locks, which are at multiples of 8: the lock is being retired, or who did it died.
 const RETIRED: u64 = 2;
@@ -40,12 +41,13 @@ impl Inner {
     fn retire_freed(&self, offset: u64, own: Option<u32>) {
         for number in 0..self.seat_count() {
             let Some(seat) = self.seat_at(number) else { continue };
-            let held = seat.held.iter().map(|place| (place, RETIRED));
-            let named = held.chain(seat.marks.0.iter().map(|mark| (mark, 1))).filter(|(word, flag)| {
-                let v = word.load(Ordering::SeqCst);
-                v & !flag == offset && word.compare_exchange(v, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-            });
-            if named.count() > 0
+            let mut was_named = false;
+            for (log, _) in seat.held.iter().enumerate().filter(|(_, place)| forget(place, RETIRED, offset)) {
+                siblings::forget_if_any(Owner { pool: self.id(), seat: number, log });
+                was_named = true;
+            }
+            was_named |= seat.marks.0.iter().filter(|mark| forget(mark, 1, offset)).count() > 0;
+            if was_named
                 && let Some(record) = self.record_of_seat(number)
                 && Some(record) != own
             {
@@ -61,47 +63,65 @@ impl Inner {
         let is_within = |offset: u64| offset.wrapping_sub(first) < len;
         for number in 0..self.seat_count() {
             let Some(seat) = self.seat_at(number) else { continue };
-            for i in (0..HELD).filter(|i| is_within(lock_of(seat.held[*i].load(Ordering::SeqCst)))) {
-                match own.number() == number {
-                    true => retire_own(own, i),
-                    false => self.retire_moved(seat, number, i),
+            for (i, place) in seat.held.iter().enumerate() {
+                let named = place.load(Ordering::SeqCst);
+                match is_within(lock_of(named)) {
+                    true if own.number() == number => retire_own(own, i),
+                    true => self.retire_moved(place, named, Owner { pool: self.id(), seat: number, log: i }),
+                    false => {}
                 }
             }
-            for mark in &seat.marks.0 {
-                let m = mark.load(Ordering::SeqCst);
-                if is_within(m & !1) {
-                    // Refused: its burier was faster.
-                    let _ = mark.compare_exchange(m, 0, Ordering::SeqCst, Ordering::SeqCst);
-                }
+        }
+        self.retire_readers(is_within);
+    }
+
+    /// Makes everybody forget the locks read that `is_retired` says by their offsets. Nobody reads them any more: their guards were forgotten.
+    pub fn retire_readers(&self, is_retired: impl Fn(u64) -> bool) {
+        let seats = (0..self.seat_count()).filter_map(|number| self.seat_at(number));
+        for mark in seats.flat_map(|seat| &seat.marks.0) {
+            let m = mark.load(Ordering::SeqCst);
+            if m != 0 && is_retired(m & !1) {
+                // Refused: its burier was faster.
+                let _ = mark.compare_exchange(m, 0, Ordering::SeqCst, Ordering::SeqCst);
             }
         }
     }
 
-    fn retire_moved(&self, seat: &Seat, number: u32, i: usize) {
-        let v = seat.held[i].load(Ordering::SeqCst);
+    /// `named` was read from `place` once, and is what is tagged: the seat may be buried, and taken by who holds other locks, at any time.
+    fn retire_moved(&self, place: &AtomicU64, named: u64, owner: Owner) {
+        let tagged = lock_of(named) | RETIRED;
         // Dead before: the guard was forgotten, and its lock is held as long as its process lives. After: the same, and what it has done is final.
-        if seat.held[i].compare_exchange(v, v | RETIRED, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            return; // buried meanwhile
+        if place.compare_exchange(named, tagged, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            siblings::forget_if_any(owner);
         }
-        if let Some(record) = self.record_of_seat(number) {
+        if let Some(record) = self.record_of_seat(owner.seat) {
             self.await_burial(record);
         }
-        let tagged = lock_of(v) | RETIRED;
-        if seat.held[i].load(Ordering::SeqCst) != tagged {
+        if place.load(Ordering::SeqCst) != tagged {
             return;
         }
-        if let Some(word) = self.lock_word(lock_of(v)) {
-            protocol::retire_word(word, number);
+        if let Some(word) = self.lock_word(lock_of(named)) {
+            protocol::retire_word(word, owner.seat);
         }
         // Dead before: the lock is free, and named by a seat that does not hold it, as that of a thread that dies while it unlocks. After: nobody names it.
-        let _ = seat.held[i].compare_exchange(tagged, 0, Ordering::SeqCst, Ordering::SeqCst);
-        if let Some(record) = self.record_of_seat(number) {
+        let _ = place.compare_exchange(tagged, 0, Ordering::SeqCst, Ordering::SeqCst);
+        if let Some(record) = self.record_of_seat(owner.seat) {
             self.await_burial(record); // that has read the entry
         }
     }
 }
 
-/// The same for a guard that the calling thread itself has forgotten: its work is brought to an end here.
+/// Whether a word of a seat names the lock at `offset`, but for a flag; then it does not any more, be it that its burier was faster.
+fn forget(word: &AtomicU64, flag: u64, offset: u64) -> bool {
+    let named = word.load(Ordering::SeqCst);
+    let does = named & !flag == offset;
+    if does {
+        let _ = word.compare_exchange(named, 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+    does
+}
+
+/// Retires a lock whose guard the calling thread itself has forgotten: its work is brought to an end here.
 fn retire_own(own: &SeatCtx, i: usize) {
     let place = &own.seat().held[i];
     // Killed before: what it lent is undone. After: all of it is final, and the lock is held by a seat whose log is empty.

@@ -48,6 +48,13 @@ pub(crate) fn forget(log: Owner) {
     COUNT.store(all.len() as u64, Ordering::Relaxed);
 }
 
+/// The same for any log, be it another thread's or another process's, of which nothing is noted.
+pub(crate) fn forget_if_any(log: Owner) {
+    if unsettled() != 0 {
+        forget(log);
+    }
+}
+
 /// Whether a log of another seat concerns the lock at `offset`.
 pub(crate) fn concern(pool: u64, seat: u32, offset: u64) -> bool {
     let is_concerned =

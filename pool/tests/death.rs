@@ -551,3 +551,25 @@ fn an_address_leads_to_its_pool() {
     // SAFETY: `pool` is alive.
     assert!(std::ptr::eq(unsafe { g.pool() }.unwrap(), &*pool));
 }
+
+#[test]
+fn a_log_that_is_half_undone_is_undone_by_the_next_burier_though_its_lock_was_retired() {
+    const UNDOING: u64 = 3 << 62;
+    let pool = pool();
+    let child = Child::run(&pool, |pool, ready| {
+        let (held, _) = write(pool, 0).unwrap();
+        change(pool, held, word(pool, 0), 8);
+        change(pool, held, word(pool, 1), 8);
+        ready();
+    });
+    let number = lock(&pool, 0).0.writer().unwrap();
+    child.kill();
+    // As a burier leaves it that is killed when it has undone the second change.
+    let record = pool.record_at(pool.record_of_seat(number).unwrap()).unwrap();
+    record.state.fetch_or(UNDOING, Ordering::SeqCst);
+    word(&pool, 1).store(0, Ordering::SeqCst);
+    pool.seat_at(number).unwrap().logs[0].head.fetch_sub(1, Ordering::SeqCst);
+    pool.retire_lock(HEAP);
+    assert_eq!(pool.info().processes, 1, "it waits for the burial");
+    assert_eq!(word(&pool, 0).load(Ordering::SeqCst), 0, "as before, like the other");
+}

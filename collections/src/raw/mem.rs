@@ -230,6 +230,7 @@ unsafe fn save_slow(log: &LogCx, at: *const u8, len: usize) {
 #[inline(never)]
 fn save_word_slow(log: &LogCx, word: &AtomicU64) {
     log.save_word(word);
+    log.note_lasting();
 }
 
 /// Ends the operation that has unlinked the value at `at`, and gives it to the caller.

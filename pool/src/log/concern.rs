@@ -24,8 +24,15 @@ impl LogCx {
     }
 
     /// Notes that the operation under way is about locks, or values with locks in their own bytes: moves, makes, frees or replaces them.
+    ///
+    /// Until nothing is under way on this log ([`forget_locks`](Self::forget_locks)): operations that its source makes within it end before it does.
     pub fn note_locks(&self) {
         self.locks.set(true);
+    }
+
+    /// No operation is under way on this log.
+    pub fn forget_locks(&self) {
+        self.locks.set(false);
     }
 
     /// Notes that what the lock at `offset` guards is lent by changes of this log, which is held open: see [`siblings`].
@@ -38,7 +45,6 @@ impl LogCx {
     #[cold]
     #[inline(never)]
     pub(super) fn note_extents(&self, base: u32) {
-        self.locks.set(false);
         self.noted.set(true);
         let records = self.downwards(self.len()).take_while(|(i, _)| *i >= base);
         siblings::note(self.owner(), records.flat_map(|(_, r)| self.extents(r)));
