@@ -6,6 +6,7 @@ mod batch;
 mod misuse;
 mod models;
 mod resolved;
+mod texts;
 
 use crate::check::{Inventory, Root, RootSchema, check};
 use crate::cx::Cx;

@@ -317,26 +317,6 @@ mod tests {
         assert_eq!(Header::empty().capacity(), INLINE);
     }
 
-    /// A header at an address where no pool lies, so that it must hold its text itself.
-    fn is(text: &str, other: &str) -> bool {
-        let header = Header::inline(text.as_bytes());
-        header.is_text(other.as_bytes(), Reach::of(&header))
-    }
-
-    #[test]
-    fn a_short_text_is_itself_and_no_other() {
-        let all = "abcdefghijklmnopqrstuvwxyz";
-        for len in 0..=INLINE {
-            assert!(is(&all[..len], &all[..len]), "{len}");
-            assert!((0..=all.len()).filter(|n| *n != len).all(|n| !is(&all[..len], &all[..n])), "{len}");
-            for i in 0..len {
-                let mut other = all[..len].to_string();
-                other.replace_range(i..=i, "#");
-                assert!(!is(&all[..len], &other), "byte {i} of {len}");
-            }
-        }
-    }
-
     #[test]
     #[should_panic(expected = "damaged")]
     fn what_is_no_header_is_compared_with_nothing() {
