@@ -504,3 +504,22 @@ fn a_thread_that_gave_up_its_seat_has_nothing_of_it_in_hand() {
     assert_eq!(distinct.len(), blocks.len());
     assert_eq!(stats(&pool).unwrap().blocks as usize, blocks.len());
 }
+
+#[test]
+fn the_other_half_of_a_slab_is_used_before_another_slab_is_made() {
+    let pool = private(&Options::new());
+    let seat = pool.seat().unwrap();
+    let one = || raw_alloc(seat, layout(32, 1)).unwrap();
+    let free = |block| raw_free_checked(seat, block).unwrap();
+    // Forty slabs, in the order of their ring: each a page of two halves.
+    let blocks: Vec<u64> = (0..40 * 128).map(|_| one()).collect();
+    let slab = |n: usize| &blocks[n * 128..][..128];
+    let (first, second, elsewhere) = (slab(0)[5], slab(0)[100], slab(10)[5]);
+    free(first);
+    free(second);
+    assert_eq!(one(), first);
+    free(elsewhere);
+    assert_eq!(one(), elsewhere);
+    assert_eq!(one(), second);
+    check(&pool);
+}
