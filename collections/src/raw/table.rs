@@ -188,29 +188,37 @@ pub(crate) fn fingerprint(hash: u64) -> u8 {
     (hash >> 57) as u8
 }
 
-/// Asks for a cache line that will be read soon, whatever the address, and gives back `then`.
+/// Asks for the cache line so many bytes behind an address, which will be read soon, whatever the address, and gives back `then`.
 ///
 /// As assembly whose result is used, and which touches no memory that the compiler knows of: around the intrinsic, or assembly without a
 /// result, it would lift nothing out of a loop.
 #[inline(always)]
-fn prefetch(at: *const u8, then: u64) -> u64 {
+fn prefetch(at: *const u8, distance: usize, then: u64) -> u64 {
     #[allow(unused_mut)]
     let mut then = then;
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a hint, which never faults.
     unsafe {
-        std::arch::asm!("prefetcht0 [{at}]", "/* {then} */", at = in(reg) at.addr(), then = inout(reg) then,
-            options(pure, nomem, nostack, preserves_flags));
+        std::arch::asm!("prefetcht0 [{at} + {distance}]", "/* {then} */", at = in(reg) at.addr(),
+            distance = in(reg) distance, then = inout(reg) then, options(pure, nomem, nostack, preserves_flags));
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     // SAFETY: a hint, which never faults.
     unsafe {
-        std::arch::asm!("prfm pldl1keep, [{at}]", "/* {then} */", at = in(reg) at.addr(), then = inout(reg) then,
-            options(pure, nomem, nostack, preserves_flags));
+        std::arch::asm!("prfm pldl1keep, [{at}, {distance}]", "/* {then} */", at = in(reg) at.addr(),
+            distance = in(reg) distance, then = inout(reg) then, options(pure, nomem, nostack, preserves_flags));
     }
     #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
-    let _ = at;
+    let _ = (at, distance);
     then
+}
+
+/// A slot, told in both ways, of which the compiler keeps what is needed.
+#[derive(Clone, Copy)]
+struct Spot {
+    index: usize,
+    /// How many bytes into the block it is.
+    distance: usize,
 }
 
 /// Where an entry is, or would be.
@@ -254,6 +262,17 @@ impl<K, V> Table<K, V> {
     #[inline(always)]
     pub(crate) fn slot(self, index: usize) -> *mut Slot<K, V> {
         self.slots.wrapping_add(index & self.mask)
+    }
+
+    #[inline(always)]
+    fn slot_at(self, spot: Spot) -> *mut Slot<K, V> {
+        self.slots.wrapping_byte_add(spot.distance)
+    }
+
+    /// How many bytes into the block a slot is.
+    #[inline(always)]
+    fn distance(index: usize) -> usize {
+        index * size_of::<Slot<K, V>>()
     }
 
     /// The first control byte.
@@ -307,7 +326,7 @@ impl<K, V> Table<K, V> {
         if self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) } {
             // Out of the way of small tables, where an instruction is worth more than a wait here.
             cold_path();
-            return prefetch(self.slot(at).cast(), then);
+            return prefetch(self.slots.cast(), Self::distance(at & self.mask), then);
         }
         then
     }
@@ -334,7 +353,7 @@ impl<K, V> Table<K, V> {
         hash: u64,
         key: &Q,
         reach: Reach,
-    ) -> Option<usize>
+    ) -> Option<Spot>
     where
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
@@ -343,9 +362,10 @@ impl<K, V> Table<K, V> {
         while let Some(bit) = equal.first() {
             let bit = if AHEAD { self.prefetch_slots(at, bit as u64) as usize } else { bit };
             let index = (at + bit) & self.mask;
+            let spot = Spot { index, distance: Self::distance(index) };
             // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
-            if key.is_key(unsafe { &(*self.slot(index)).key }, reach) {
-                return Some(index);
+            if key.is_key(unsafe { &(*self.slot_at(spot)).key }, reach) {
+                return Some(spot);
             }
             cold_path(); // another key with the same fingerprint
             equal = equal.without_first();
@@ -360,7 +380,7 @@ impl<K, V> Table<K, V> {
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
-        Some(self.slot(self.find_index(hash, key, reach)?))
+        Some(self.slot_at(self.find_spot(hash, key, reach)?))
     }
 
     /// The number of that slot.
@@ -370,10 +390,19 @@ impl<K, V> Table<K, V> {
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
+        Some(self.find_spot(hash, key, reach)?.index)
+    }
+
+    #[inline(always)]
+    fn find_spot<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<Spot>
+    where
+        K: Borrow<Q> + 'static,
+        Q: ShHash + Eq + ?Sized,
+    {
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(index) = self.find_in::<true, Q>(group, at, hash, key, reach) {
-            return Some(index);
+        if let Some(spot) = self.find_in::<true, Q>(group, at, hash, key, reach) {
+            return Some(spot);
         }
         if group.empty().any() {
             return None;
@@ -384,7 +413,7 @@ impl<K, V> Table<K, V> {
 
     /// The same from the second group on.
     #[inline(always)]
-    fn find_behind<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<usize>
+    fn find_behind<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<Spot>
     where
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
@@ -393,8 +422,8 @@ impl<K, V> Table<K, V> {
         loop {
             probe.step()?;
             let group = self.group(probe.at);
-            if let Some(index) = self.find_in::<false, Q>(group, probe.at, hash, key, reach) {
-                return Some(index);
+            if let Some(spot) = self.find_in::<false, Q>(group, probe.at, hash, key, reach) {
+                return Some(spot);
             }
             if group.empty().any() {
                 return None;
@@ -405,7 +434,7 @@ impl<K, V> Table<K, V> {
     /// Asks for the control bytes where the look-up of this hash begins.
     #[inline(always)]
     pub(crate) fn prefetch_group(self, hash: u64) -> u64 {
-        prefetch(self.controls_start().wrapping_add(hash as usize & self.mask), hash)
+        prefetch(self.controls_start(), hash as usize & self.mask, hash)
     }
 
     /// Asks for the slot that the look-up of this hash compares first.
@@ -413,7 +442,7 @@ impl<K, V> Table<K, V> {
     pub(crate) fn prefetch_slot(self, hash: u64) -> u64 {
         let at = hash as usize & self.mask;
         let first = self.group(at).equal(fingerprint(hash)).first();
-        first.map_or(hash, |bit| prefetch(self.slot(at + bit).cast(), hash))
+        first.map_or(hash, |bit| prefetch(self.slot(at + bit).cast(), 0, hash))
     }
 
     /// The slot of this key, or else the first one without an entry on the way of its hash.
@@ -426,8 +455,8 @@ impl<K, V> Table<K, V> {
         let hash = self.prefetch_slots(hash as usize, hash);
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(index) = self.find_in::<false, Q>(group, at, hash, key, reach) {
-            return Slotted::Full(self.slot(index));
+        if let Some(spot) = self.find_in::<false, Q>(group, at, hash, key, reach) {
+            return Slotted::Full(self.slot_at(spot));
         }
         match group.free().first() {
             Some(bit) if group.empty().any() => Slotted::Free((at + bit) & self.mask),
