@@ -11,6 +11,7 @@ use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Result};
 use std::hint::cold_path;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// Makes a guard `!Send`: seat, log and read marks are those of the thread that took the lock.
 ///
@@ -318,11 +319,42 @@ impl Drop for Exclusive<'_> {
 }
 
 /// A lock held for reading.
+///
+/// How it is held is in the guard only if not by the fast path: so that path stores nothing, and loads nothing back, that the next lock might wait for.
 pub(crate) struct Shared<'a> {
     lock: &'a RawLock,
-    quick: Seated<'a, Quick>,
-    how: How,
+    seat: Reading<'a>,
+    /// Invariant: there if `seat` says that it is held otherwise than by the fast path.
+    how: MaybeUninit<How>,
     _thread: NotSend_GuardBelongsToItsThread,
+}
+
+/// What the fast paths need of a reader's seat, and in the lowest bit of its address whether the lock is held otherwise.
+#[derive(Clone, Copy)]
+struct Reading<'a>(*const Quick, PhantomData<&'a Quick>);
+
+// SAFETY: as `Seated`.
+unsafe impl Send for Reading<'_> {}
+// SAFETY: as `Seated`.
+unsafe impl Sync for Reading<'_> {}
+
+impl<'a> Reading<'a> {
+    #[inline(always)]
+    fn new(quick: &'a Quick, otherwise: bool) -> Reading<'a> {
+        const { assert!(align_of::<Quick>() > 1) };
+        Reading(std::ptr::from_ref(quick).map_addr(|at| at | otherwise as usize), PhantomData)
+    }
+
+    #[inline(always)]
+    fn is_otherwise(self) -> bool {
+        self.0.addr() & 1 != 0
+    }
+
+    #[inline(always)]
+    fn quick(self) -> &'a Quick {
+        // SAFETY: the reference that `new` got, whose lowest bit is 0.
+        unsafe { &*self.0.map_addr(|at| at & !1) }
+    }
 }
 
 impl<'a> Shared<'a> {
@@ -374,15 +406,26 @@ impl<'a> Shared<'a> {
 
     #[inline(always)]
     fn new(lock: &'a RawLock, quick: &'a Quick, how: How) -> Shared<'a> {
-        Shared { lock, quick: Seated(quick), how, _thread: NotSend_GuardBelongsToItsThread::default() }
+        let seat = Reading::new(quick, how.0 != 0);
+        let how = if seat.is_otherwise() { MaybeUninit::new(how) } else { MaybeUninit::uninit() };
+        Shared { lock, seat, how, _thread: NotSend_GuardBelongsToItsThread::default() }
+    }
+
+    #[inline(always)]
+    fn how(&self) -> How {
+        match self.seat.is_otherwise() {
+            // SAFETY: by the invariant.
+            true => unsafe { self.how.assume_init() },
+            false => How::FAST,
+        }
     }
 
     /// Hands the lock to the running transaction, until its end.
     pub(crate) fn leave_to(self, running: &Running) {
-        let seat = self.quick.0.seat();
+        let seat = self.seat.quick().seat();
         let offset = seat.pool().offset_of(std::ptr::from_ref(self.lock).cast()).unwrap_or(0);
-        match self.how.0 & WRITTEN {
-            0 => running.keep_read(self.lock, offset, self.how.place()),
+        match self.how().0 & WRITTEN {
+            0 => running.keep_read(self.lock, offset, self.how().place()),
             _ => running.lend_read(offset),
         }
         std::mem::forget(self);
@@ -409,9 +452,9 @@ impl<'a> Shared<'a> {
 impl Drop for Shared<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.how.0 != 0 || !self.quick.0.unlock_read_at_once() {
+        if self.seat.is_otherwise() || !self.seat.quick().unlock_read_at_once() {
             cold_path();
-            Self::give_back_slowly(self.lock, self.quick.0, self.how);
+            Self::give_back_slowly(self.lock, self.seat.quick(), self.how());
         }
     }
 }

@@ -38,6 +38,8 @@ const LONGEST: usize = 255;
 pub struct Named<T: Relocatable> {
     value: NonNull<T>,
     object: Arc<Object>,
+    /// Fork epoch in which the object is known to be held. Here, where it is at hand.
+    epoch: AtomicU64,
 }
 
 // SAFETY: it gives `&T` only, and `Relocatable` is `Send + Sync`; the object is atomics and a pool.
@@ -49,13 +51,12 @@ unsafe impl<T: Relocatable> Sync for Named<T> {}
 struct Object {
     pool: Pool,
     id: u64,
-    /// Fork epoch in which the object is known to be held.
-    epoch: AtomicU64,
 }
 
 impl<T: Relocatable> Clone for Named<T> {
     fn clone(&self) -> Self {
-        Named { value: self.value, object: self.object.clone() }
+        let epoch = self.epoch.load(Ordering::Relaxed).into();
+        Named { value: self.value, object: self.object.clone(), epoch }
     }
 }
 
@@ -66,12 +67,12 @@ impl<T: Relocatable> Deref for Named<T> {
     /// In a child of a fork: when the child cannot join the pool, or the object was removed before it did.
     #[inline(always)]
     fn deref(&self) -> &T {
-        let epoch = self.object.epoch.load(Ordering::Relaxed);
+        let epoch = self.epoch.load(Ordering::Relaxed);
         // The thread's slot is at hand, and a lock will look at it anyhow.
         if !quick::knows_epoch(epoch) {
             cold_path();
             if epoch != fork::known_epoch() {
-                self.object.hold_in_child();
+                self.epoch.store(self.object.hold_in_child(), Ordering::Relaxed);
             }
         }
         // SAFETY: a value of type `T` by its schema, in a window that stays mapped while the pool is open, held by this process.
@@ -93,13 +94,13 @@ impl<T: Relocatable> Named<T> {
 }
 
 impl Object {
-    /// In a child: joins the pool anew, which takes hold of all that the parent held when it forked.
+    /// In a child: joins the pool anew, which takes hold of all that the parent held when it forked. The child's epoch.
     #[cold]
-    fn hold_in_child(&self) {
+    fn hold_in_child(&self) -> u64 {
         let epoch = fork::epoch();
         let held = self.pool.inner().seat().map(|_| self.pool.joined().holds(self.id));
         match held {
-            Ok(true) => self.epoch.store(epoch, Ordering::Relaxed),
+            Ok(true) => epoch,
             Ok(false) => {
                 panic!("a named object of the parent was removed before this child could take hold of it")
             }
@@ -339,8 +340,8 @@ impl Pool {
     fn handle<T: Relocatable>(&self, value: *const T, id: u64) -> Named<T> {
         // SAFETY: addresses in a window are not null.
         let value = unsafe { NonNull::new_unchecked(value.cast_mut()) };
-        let object = Object { pool: self.clone(), id, epoch: fork::epoch().into() };
-        Named { value, object: Arc::new(object) }
+        let object = Arc::new(Object { pool: self.clone(), id });
+        Named { value, object, epoch: fork::epoch().into() }
     }
 
     /// What has a name, in the order of names. O(objects).

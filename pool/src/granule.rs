@@ -46,8 +46,14 @@ static TABLE: [Granule; GRANULES] = [const {
 
 /// The entry for an address, whether or not a pool lies there.
 #[inline(always)]
+#[allow(unsafe_code)]
 pub fn granule(address: usize) -> &'static Granule {
-    &TABLE[(address >> GRANULE_SHIFT) & (GRANULES - 1)]
+    const SIZE: usize = size_of::<Granule>();
+    const { assert!(SIZE.is_power_of_two()) };
+    // One shift, by which the number of the entry is multiplied, too: the compiler would take two.
+    let distance = (address >> (GRANULE_SHIFT - SIZE.ilog2())) & ((GRANULES - 1) * SIZE);
+    // SAFETY: the start of an entry of the table: a multiple of its size, no more than the last one's.
+    unsafe { &*TABLE.as_ptr().byte_add(distance) }
 }
 
 impl Granule {

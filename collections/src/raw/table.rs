@@ -188,29 +188,37 @@ pub(crate) fn fingerprint(hash: u64) -> u8 {
     (hash >> 57) as u8
 }
 
-/// Asks for a cache line that will be read soon, whatever the address, and gives back `then`.
+/// Asks for the cache line so many bytes behind an address, which will be read soon, whatever the address, and gives back `then`.
 ///
 /// As assembly whose result is used, and which touches no memory that the compiler knows of: around the intrinsic, or assembly without a
 /// result, it would lift nothing out of a loop.
 #[inline(always)]
-fn prefetch(at: *const u8, then: u64) -> u64 {
+fn prefetch(at: *const u8, distance: usize, then: u64) -> u64 {
     #[allow(unused_mut)]
     let mut then = then;
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a hint, which never faults.
     unsafe {
-        std::arch::asm!("prefetcht0 [{at}]", "/* {then} */", at = in(reg) at.addr(), then = inout(reg) then,
-            options(pure, nomem, nostack, preserves_flags));
+        std::arch::asm!("prefetcht0 [{at} + {distance}]", "/* {then} */", at = in(reg) at.addr(),
+            distance = in(reg) distance, then = inout(reg) then, options(pure, nomem, nostack, preserves_flags));
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     // SAFETY: a hint, which never faults.
     unsafe {
-        std::arch::asm!("prfm pldl1keep, [{at}]", "/* {then} */", at = in(reg) at.addr(), then = inout(reg) then,
-            options(pure, nomem, nostack, preserves_flags));
+        std::arch::asm!("prfm pldl1keep, [{at}, {distance}]", "/* {then} */", at = in(reg) at.addr(),
+            distance = in(reg) distance, then = inout(reg) then, options(pure, nomem, nostack, preserves_flags));
     }
     #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
-    let _ = at;
+    let _ = (at, distance);
     then
+}
+
+/// A slot, told in both ways, of which the compiler keeps what is needed.
+#[derive(Clone, Copy)]
+struct Spot {
+    index: usize,
+    /// How many bytes into the block it is.
+    distance: usize,
 }
 
 /// Where an entry is, or would be.
@@ -254,6 +262,17 @@ impl<K, V> Table<K, V> {
     #[inline(always)]
     pub(crate) fn slot(self, index: usize) -> *mut Slot<K, V> {
         self.slots.wrapping_add(index & self.mask)
+    }
+
+    #[inline(always)]
+    fn slot_at(self, spot: Spot) -> *mut Slot<K, V> {
+        self.slots.wrapping_byte_add(spot.distance)
+    }
+
+    /// How many bytes into the block a slot is.
+    #[inline(always)]
+    fn distance(index: usize) -> usize {
+        index * size_of::<Slot<K, V>>()
     }
 
     /// The first control byte.
@@ -307,7 +326,7 @@ impl<K, V> Table<K, V> {
         if self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) } {
             // Out of the way of small tables, where an instruction is worth more than a wait here.
             cold_path();
-            return prefetch(self.slot(at).cast(), then);
+            return prefetch(self.slots.cast(), Self::distance(at & self.mask), then);
         }
         then
     }
@@ -334,7 +353,7 @@ impl<K, V> Table<K, V> {
         hash: u64,
         key: &Q,
         reach: Reach,
-    ) -> Option<usize>
+    ) -> Option<Spot>
     where
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
@@ -343,9 +362,10 @@ impl<K, V> Table<K, V> {
         while let Some(bit) = equal.first() {
             let bit = if AHEAD { self.prefetch_slots(at, bit as u64) as usize } else { bit };
             let index = (at + bit) & self.mask;
+            let spot = Spot { index, distance: Self::distance(index) };
             // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
-            if key.is_key(unsafe { &(*self.slot(index)).key }, reach) {
-                return Some(index);
+            if key.is_key(unsafe { &(*self.slot_at(spot)).key }, reach) {
+                return Some(spot);
             }
             cold_path(); // another key with the same fingerprint
             equal = equal.without_first();
@@ -360,7 +380,7 @@ impl<K, V> Table<K, V> {
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
-        Some(self.slot(self.find_index(hash, key, reach)?))
+        Some(self.slot_at(self.find_spot(hash, key, reach)?))
     }
 
     /// The number of that slot.
@@ -370,10 +390,19 @@ impl<K, V> Table<K, V> {
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
+        Some(self.find_spot(hash, key, reach)?.index)
+    }
+
+    #[inline(always)]
+    fn find_spot<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<Spot>
+    where
+        K: Borrow<Q> + 'static,
+        Q: ShHash + Eq + ?Sized,
+    {
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(index) = self.find_in::<true, Q>(group, at, hash, key, reach) {
-            return Some(index);
+        if let Some(spot) = self.find_in::<true, Q>(group, at, hash, key, reach) {
+            return Some(spot);
         }
         if group.empty().any() {
             return None;
@@ -384,7 +413,7 @@ impl<K, V> Table<K, V> {
 
     /// The same from the second group on.
     #[inline(always)]
-    fn find_behind<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<usize>
+    fn find_behind<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<Spot>
     where
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
@@ -393,8 +422,8 @@ impl<K, V> Table<K, V> {
         loop {
             probe.step()?;
             let group = self.group(probe.at);
-            if let Some(index) = self.find_in::<false, Q>(group, probe.at, hash, key, reach) {
-                return Some(index);
+            if let Some(spot) = self.find_in::<false, Q>(group, probe.at, hash, key, reach) {
+                return Some(spot);
             }
             if group.empty().any() {
                 return None;
@@ -405,7 +434,7 @@ impl<K, V> Table<K, V> {
     /// Asks for the control bytes where the look-up of this hash begins.
     #[inline(always)]
     pub(crate) fn prefetch_group(self, hash: u64) -> u64 {
-        prefetch(self.controls_start().wrapping_add(hash as usize & self.mask), hash)
+        prefetch(self.controls_start(), hash as usize & self.mask, hash)
     }
 
     /// Asks for the slot that the look-up of this hash compares first.
@@ -413,7 +442,7 @@ impl<K, V> Table<K, V> {
     pub(crate) fn prefetch_slot(self, hash: u64) -> u64 {
         let at = hash as usize & self.mask;
         let first = self.group(at).equal(fingerprint(hash)).first();
-        first.map_or(hash, |bit| prefetch(self.slot(at + bit).cast(), hash))
+        first.map_or(hash, |bit| prefetch(self.slot(at + bit).cast(), 0, hash))
     }
 
     /// The slot of this key, or else the first one without an entry on the way of its hash.
@@ -426,8 +455,8 @@ impl<K, V> Table<K, V> {
         let hash = self.prefetch_slots(hash as usize, hash);
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(index) = self.find_in::<false, Q>(group, at, hash, key, reach) {
-            return Slotted::Full(self.slot(index));
+        if let Some(spot) = self.find_in::<false, Q>(group, at, hash, key, reach) {
+            return Slotted::Full(self.slot_at(spot));
         }
         match group.free().first() {
             Some(bit) if group.empty().any() => Slotted::Free((at + bit) & self.mask),
@@ -530,80 +559,4 @@ impl<K, V> Table<K, V> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_table_has_room_for_what_it_was_chosen_for_and_an_empty_slot_besides() {
-        for items in 0..5000 {
-            let buckets = buckets_for(items).unwrap();
-            assert!(room(buckets) >= items && room(buckets) < buckets, "{items} in {buckets}");
-            assert!(buckets.is_power_of_two());
-        }
-        assert_eq!(buckets_for(usize::MAX), None);
-    }
-
-    #[test]
-    fn repeated_control_bytes_follow_their_slots_in_tables_of_any_size() {
-        for buckets in [4, 8, 16, 32, 64] {
-            let mut block = vec![0u64; bytes::<u64, u64>(buckets) / 8 + 2];
-            let table = Table::<u64, u64>::at(block.as_mut_ptr().cast(), buckets - 1);
-            table.wipe();
-            for i in 0..buckets {
-                table.set_control(i, i as u8);
-            }
-            for i in 0..WIDTH {
-                // SAFETY: within the control bytes.
-                let (a, b) =
-                    unsafe { (*table.controls_start().add(i), *table.controls_start().add(buckets + i)) };
-                assert_eq!(a, b, "{buckets} slots, byte {i}");
-                assert_eq!(a, (i % buckets) as u8);
-            }
-        }
-    }
-
-    #[test]
-    fn a_slot_that_is_alone_becomes_empty() {
-        let buckets = 64;
-        let mut block = vec![0u64; bytes::<u64, u64>(buckets) / 8 + 2];
-        let table = Table::<u64, u64>::at(block.as_mut_ptr().cast(), buckets - 1);
-        let (mut random, mut alone, mut crowded) = (1u64, 0, 0);
-        for round in 0..2000 {
-            for i in 0..buckets {
-                random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                let byte = match (random >> 40 & 15 < round & 7, random >> 60 & 1) {
-                    (false, _) => i as u8,
-                    (true, 0) => DELETED,
-                    (true, _) => EMPTY,
-                };
-                table.set_control(i, byte);
-            }
-            for i in (0..buckets).filter(|i| table.control(*i) < DELETED) {
-                if !table.is_alone(i) {
-                    crowded += 1;
-                    continue;
-                }
-                alone += 1;
-                assert_eq!(table.vacated(i), EMPTY, "slot {i}");
-            }
-        }
-        assert!(alone > 1000 && crowded > 1000, "{alone} alone, {crowded} not");
-    }
-
-    #[test]
-    fn a_probe_sees_every_slot() {
-        for buckets in [4usize, 8, 16, 64, 512] {
-            for hash in 0..buckets {
-                let mut seen = vec![false; buckets];
-                let mut p = Probe { at: hash, stride: 0, mask: buckets - 1 };
-                loop {
-                    (0..WIDTH).for_each(|i| seen[(p.at + i) % buckets] = true);
-                    if p.step().is_none() {
-                        break;
-                    }
-                }
-                assert!(seen.iter().all(|s| *s), "{buckets} slots from {hash}");
-            }
-        }
-    }
-}
+mod tests;
