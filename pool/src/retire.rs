@@ -38,6 +38,15 @@ impl Inner {
         self.retire_freed(offset, own);
     }
 
+    /// Whether a seat names the lock at `offset` for writing, be it held or not: who died while he took it, or gave it back, names a free one. O(seats).
+    pub fn is_named(&self, offset: u64) -> bool {
+        let seats = (0..self.seat_count()).filter_map(|number| self.seat_at(number));
+        // Who gives a seat up names nothing.
+        seats
+            .filter(|seat| seat.record.load(Ordering::Relaxed) != 0)
+            .any(|seat| seat.held.iter().any(|place| lock_of(place.load(Ordering::Relaxed)) == offset))
+    }
+
     fn retire_freed(&self, offset: u64, own: Option<u32>) {
         for number in 0..self.seat_count() {
             let Some(seat) = self.seat_at(number) else { continue };
