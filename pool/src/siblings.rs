@@ -36,8 +36,11 @@ pub(crate) fn are_unsettled() -> bool {
 
 /// Notes what an operation on a log that is held open has done.
 pub(crate) fn note(log: Owner, extents: impl Iterator<Item = (u64, u64)>) {
+    // Before the table is locked: to look at records may lock windows, which a fork locks first.
+    let noted: Vec<_> =
+        extents.filter(|(_, len)| *len > 0).map(|(first, len)| Extent { log, first, len }).collect();
     let mut all = EXTENTS.lock();
-    all.extend(extents.filter(|(_, len)| *len > 0).map(|(first, len)| Extent { log, first, len }));
+    all.extend(noted);
     COUNT.store(all.len(), Ordering::Relaxed);
 }
 
