@@ -88,3 +88,29 @@ fn a_rolled_back_transaction_takes_blocks_back() {
     assert_eq!(pool.stats().used, before);
     assert!(pool.resolve_handle(handle.unwrap()).is_err());
 }
+
+#[test]
+fn small_blocks_take_part_in_a_transaction_too() {
+    let pool = pool();
+    let small = Layout::new::<u64>();
+    // A slab is in hand, with room, and the next free would be of it.
+    let (kept, freed) = (pool.alloc(small).unwrap(), pool.alloc(small).unwrap());
+    let mut handle = None;
+    let result = pool.transaction(|_| {
+        handle = Some(pool.alloc(small)?);
+        // SAFETY: allocated above; the transaction that frees it fails.
+        unsafe { pool.free(freed)? };
+        Err::<(), _>(Error::abort("no"))
+    });
+    assert!(result.is_err());
+    assert!(pool.resolve_handle(handle.unwrap()).is_err());
+    for block in [kept, freed] {
+        pool.resolve_handle(block).unwrap();
+        // SAFETY: allocated above, and not freed.
+        unsafe { pool.free(block).unwrap() };
+    }
+    let again = pool.alloc(small).unwrap();
+    // SAFETY: allocated just before.
+    unsafe { pool.free(again).unwrap() };
+    assert!(pool.check().unwrap().is_clean());
+}

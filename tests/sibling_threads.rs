@@ -208,7 +208,7 @@ fn one_that_was_made_from_a_source_that_works_elsewhere() {
     in_transactions(|s| {
         let (map, names) = (&mut s.map, &mut s.names);
         let source = std::iter::from_fn(|| -> Option<u64> {
-            names.pop().map(drop);
+            drop(names.pop());
             (names.len() > 2).then_some(9)
         });
         map.insert(4, ShMutex::new(aquifer::from_iter(source))).unwrap();

@@ -2,15 +2,17 @@
 
 use crate::actor::Actor;
 use crate::block::Block;
-use crate::class::{COUNT, class_of};
+use crate::class::{BY_HAND_OF_SIZE, COUNT, LARGEST, class_of};
 use crate::descriptor::{Kind, State};
 use crate::{free, hand, index, runs, slab};
+use aquifer_pool::hand::HandPlace;
 use aquifer_pool::layout::PAGE;
 use aquifer_pool::log::LogCx;
 use aquifer_pool::quick::Quick;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
 use std::alloc::Layout;
+use std::hint::cold_path;
 
 /// Records that must fit before an allocation is noted: its own, and room for the words that an operation changes once all it needs is
 /// allocated. So it is the allocation that fails when a log cannot be made longer, and not what follows it.
@@ -152,8 +154,8 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
         && !seat.bare().is_open()
     {
         loop {
-            match slab::alloc_for_good(seat.quick(), COUNT + class) {
-                Some(offset) => return Ok(offset),
+            match slab::alloc_for_good(seat.quick(), HandPlace::of(COUNT + class)) {
+                Some(handle) => return Ok(slab::offset_of(handle)),
                 None => slab::next_in_hand(seat, COUNT + class)?,
             }
         }
@@ -164,14 +166,17 @@ pub fn raw_alloc(seat: &SeatCtx, layout: Layout) -> Result<u64> {
     Ok(offset)
 }
 
-/// As [`raw_alloc`], if the slab in hand has a block.
+/// As [`raw_alloc`], if the slab in hand has a block and nothing is asked of its alignment; gives its handle. The log for work under no lock is not held open.
 #[inline(always)]
 pub fn quick_alloc(quick: &Quick, layout: Layout) -> Option<u64> {
-    let class = class_of(layout.size(), layout.align())?;
-    slab::alloc_for_good(quick, COUNT + class)
+    if layout.size() > LARGEST || layout.align() > 16 {
+        cold_path();
+        return None;
+    }
+    slab::alloc_for_good(quick, BY_HAND_OF_SIZE[layout.size().div_ceil(16)])
 }
 
-/// As [`raw_alloc`], if the slab in hand has room again, or one that a block was freed into lately.
+/// As [`raw_alloc`], if the slab in hand has room, or one that a block was freed into lately; gives its handle.
 #[inline]
 pub fn alloc_from_recent(seat: &SeatCtx, layout: Layout) -> Option<u64> {
     match class_of(layout.size(), layout.align()) {
@@ -196,7 +201,7 @@ pub fn raw_free(seat: &SeatCtx, offset: u64) -> Result<()> {
 /// # Errors
 /// `BadBlock` when no such block begins there.
 pub fn raw_free_checked(seat: &SeatCtx, offset: u64) -> Result<()> {
-    if quick_free(seat.quick(), offset) || free_in_own_slab(seat, offset) {
+    if !seat.bare().is_open() && free_in_own_slab(seat, offset) {
         return Ok(());
     }
     let op = seat.bare().begin();
@@ -205,14 +210,15 @@ pub fn raw_free_checked(seat: &SeatCtx, offset: u64) -> Result<()> {
     Ok(())
 }
 
-/// As [`raw_free_checked`], if the block is one of the slab from which one was taken last; else `false`, and nothing was done.
+/// As [`raw_free_checked`], if the block with that handle is one of the slab from which one was taken last; else `false`, and nothing was done. The log for work
+/// under no lock is not held open.
 #[inline(always)]
-pub fn quick_free(quick: &Quick, offset: u64) -> bool {
-    hand::free_near(quick, offset)
+pub fn quick_free(quick: &Quick, handle: u64) -> bool {
+    hand::free_near(quick, handle)
 }
 
-/// As [`raw_free_checked`], if the block is one of a slab of the seat; else `false`, and nothing was done.
+/// As [`raw_free_checked`], if the block is one of a slab of the seat; else `false`, and nothing was done. The log for work under no lock is not held open.
 #[inline]
 pub fn free_in_own_slab(seat: &SeatCtx, offset: u64) -> bool {
-    !seat.bare().is_open() && slab::free_far(seat, offset)
+    slab::free_far(seat, offset)
 }

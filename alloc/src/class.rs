@@ -5,7 +5,8 @@
 //! bytes fills its page, and one of 16 would take as much for as many.
 
 use crate::descriptor::{Kind, State};
-use aquifer_pool::layout::{CLASSES, PAGE};
+use aquifer_pool::hand::HandPlace;
+use aquifer_pool::layout::{BY_HAND, CLASSES, PAGE};
 use std::hint::cold_path;
 
 /// Number of size classes.
@@ -44,7 +45,7 @@ const _: () = assert!(size_of::<Class>() == 32 - 8);
 /// The classes, smallest first; then once more, for blocks by hand.
 pub static TABLE: [Class; KINDS] = classes();
 
-const _: () = assert!(KINDS <= CLASSES && KINDS <= 256);
+const _: () = assert!(KINDS <= CLASSES && KINDS <= 256 && COUNT == BY_HAND);
 
 impl Class {
     /// Blocks of half 0 or 1.
@@ -143,6 +144,17 @@ static OF_SIZE: [u8; LARGEST / 16 + 1] = {
             class += 1;
         }
         of[unit] = class as u8;
+        unit += 1;
+    }
+    of
+};
+
+/// The hand of each size by hand, in the same units. No static: it is reached without looking up where it is.
+pub(crate) const BY_HAND_OF_SIZE: [HandPlace; LARGEST / 16 + 1] = {
+    let mut of = [HandPlace::of(COUNT); LARGEST / 16 + 1];
+    let mut unit = 0;
+    while unit < of.len() {
+        of[unit] = HandPlace::of(COUNT + OF_SIZE[unit] as usize);
         unit += 1;
     }
     of

@@ -2,7 +2,7 @@
 //!
 //! Whoever has something in hand is its owner (see [`aquifer_pool::hand`]). It is used in a turn only.
 
-use crate::class::{Class, TABLE, exact_index};
+use crate::class::{TABLE, exact_index};
 use crate::descriptor::Descriptor;
 use crate::slab::{Slab, free_bits, used_bits};
 use crate::turn::Turn;
@@ -18,19 +18,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) fn take_in_hand(hands: &Hands, class: usize, slab: Slab<'_>) {
     let shape = &TABLE[class];
     let half = free_bits(slab.head, shape, 0) == 0 && free_bits(slab.head, shape, 1) != 0;
-    take_half_in_hand(&hands[class], shape, slab, half as usize);
+    take_half_in_hand(hands, class, slab, half as usize);
 }
 
 #[inline(always)]
-fn take_half_in_hand(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
+fn take_half_in_hand(hands: &Hands, class: usize, slab: Slab<'_>, half: usize) {
+    let (hand, shape) = (&hands[class], &TABLE[class]);
     // Both words are used through this pointer: it must have come from the whole descriptor.
     hand.words.set(std::ptr::from_ref(slab.head).cast::<AtomicU64>().wrapping_add(FIRST_WORD + half));
     let (mask, used) = (shape.mask(half), used_bits(slab.head, half));
     hand.room.set(!used & mask);
     hand.mask.set(mask);
-    hand.first.set(slab.page * PAGE + 64 * half as u64 * shape.size as u64);
+    hand.first.set(hands.tag(class) | (slab.page * PAGE + 64 * half as u64 * shape.size as u64));
     hand.set_slab(slab.page, shape.size);
-    hand.bytes.set(shape.blocks_of(half) * shape.size);
+    hand.bytes.set(shape.blocks_of(half) as u64 * shape.size as u64);
     hand.magic.set(shape.magic);
 }
 
@@ -63,21 +64,30 @@ pub(crate) fn free_in_hand(hand: &Hand) -> u64 {
 
 /// A block was freed into half `half` of a slab: it comes to be in hand if there is no room in what is, else it is noted.
 #[inline(always)]
-pub(crate) fn note_freed(hand: &Hand, shape: &Class, slab: Slab<'_>, half: usize) {
+pub(crate) fn note_freed(hands: &Hands, class: usize, slab: Slab<'_>, half: usize) {
+    let hand = &hands[class];
     if hand.room.get() == 0 {
         let old = hand.page();
-        if old != slab.page && free_in_hand(hand) != 0 {
+        // Of two halves the other one may have room.
+        if old != slab.page && (TABLE[class].blocks > 64 || free_in_hand(hand) != 0) {
             hand.note_recent(old);
         }
-        take_half_in_hand(hand, shape, slab, half);
+        take_half_in_hand(hands, class, slab, half);
     } else if hand.page() != slab.page {
         hand.note_recent(slab.page);
     }
 }
 
+/// Whether blocks have become free in hand; they are in its room then.
+#[inline(always)]
+pub(crate) fn look_again(hand: &Hand) -> bool {
+    hand.room.set(free_in_hand(hand));
+    hand.room.get() != 0
+}
+
 /// Takes a free block of what is in hand, and tells `note` its number in the half before. `ready` begins a turn: it is asked only if there is room.
 ///
-/// A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it. A block in its room is free: only its owner takes blocks.
+/// Gives what `Hand::first` makes of its offset. A slab in hand is one of the seat's: it leaves the ring only by `dissolve`, which lets go of it. A block in its room is free: only its owner takes blocks.
 #[inline(always)]
 pub(crate) fn take_block<'a>(
     hand: &Hand,
@@ -101,14 +111,15 @@ pub(crate) fn take_block<'a>(
     Some(hand.first.get() + index * hand.size())
 }
 
-/// Frees the block at `offset` for good, if it stands in the slab in hand from which one was taken last; clearing the bit is the commit. Everything else is left to
-/// [`free_far`](crate::slab::free_far): `false`.
+/// Frees a block by hand for good, if it stands in the slab in hand from which one was taken last; clearing the bit is the commit. Everything else is left to
+/// [`free_far`](crate::slab::free_far): `false`. The log for work under no lock is not held open. A handle of another pool, whose tag is greater or less by more
+/// than any offset, is in no half.
 #[inline(always)]
-pub(crate) fn free_near(quick: &Quick, offset: u64) -> bool {
+pub(crate) fn free_near(quick: &Quick, handle: u64) -> bool {
     let hand = quick.hands.last();
-    let inside = offset.wrapping_sub(hand.first.get());
+    let inside = handle.wrapping_sub(hand.first.get());
     // Something is in hand, so that the seat is our own.
-    if inside >= hand.bytes.get() as u64 || quick.seat().bare().is_open() {
+    if inside >= hand.bytes.get() {
         return false;
     }
     let Some(_turn) = Turn::begin(quick.shared()) else { return false };
@@ -126,9 +137,5 @@ pub(crate) fn free_near(quick: &Quick, offset: u64) -> bool {
     // Dead before: allocated. After: free.
     allocated.store(old ^ bit, Ordering::Release);
     commit_store("bit-by-hand");
-    if hand.room.get() == 0 {
-        cold_path();
-        hand.room.set(free_in_hand(hand));
-    }
     true
 }

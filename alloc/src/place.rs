@@ -2,7 +2,7 @@
 
 use crate::class::{SLAB_PAGES, TABLE, exact_index};
 use crate::descriptor::{Descriptor, Kind};
-use crate::territory::{known, territory_of};
+use crate::territory::known;
 use aquifer_pool::Inner;
 use aquifer_pool::layout::PAGE_SHIFT;
 
@@ -19,11 +19,14 @@ pub(crate) struct Place<'a> {
 #[inline(always)]
 pub(crate) fn place(pool: &Inner, offset: u64) -> Option<Place<'_>> {
     let page = offset >> PAGE_SHIFT;
-    let distance = pool.tails.distance(territory_of(page), page);
-    place_in(pool, offset, page - distance).or_else(|| {
-        let head = learn(pool, page, distance)?;
-        place_in(pool, offset, head)
-    })
+    place_in(pool, offset, page.wrapping_sub(pool.tails.distance(page))).or_else(|| place_anew(pool, offset))
+}
+
+/// The same, if the slab begins at another page than this process thought.
+#[cold]
+#[inline(never)]
+fn place_anew(pool: &Inner, offset: u64) -> Option<Place<'_>> {
+    place_in(pool, offset, learn(pool, offset >> PAGE_SHIFT)?)
 }
 
 /// The same, if it is in the slab that begins at `page`.
@@ -41,17 +44,15 @@ fn place_in(pool: &Inner, offset: u64, page: u64) -> Option<Place<'_>> {
     (index < shape.blocks as u64).then_some(Place { page, head, kind, index })
 }
 
-/// Finds the first page of a slab from another page of it, unless it is `distance` pages before, and notes how far it is.
-#[cold]
-#[inline(never)]
-fn learn(pool: &Inner, page: u64, distance: u64) -> Option<u64> {
-    let (state, territory) = (known(pool, page)?.state(), territory_of(page));
+/// Finds the first page of a slab from another page of it, unless it is as far as is noted, and notes how far it is.
+fn learn(pool: &Inner, page: u64) -> Option<u64> {
+    let state = known(pool, page)?.state();
     let found = if state.kind() == Kind::Tail { state.pages() } else { 0 };
     let head = page.checked_sub(found)?;
-    if found == distance || found >= SLAB_PAGES {
+    if found == pool.tails.distance(page) || found >= SLAB_PAGES {
         return None;
     }
-    pool.tails.note(territory, page, found as u8);
+    pool.tails.note(page, found as u8);
     Some(head)
 }
 

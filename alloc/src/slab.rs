@@ -12,20 +12,19 @@
 use crate::actor::{Actor, HeapLock};
 use crate::class::{COUNT, Class, TABLE};
 use crate::descriptor::{Descriptor, Kind, State};
-use crate::hand::{free_in_hand, note_freed, take_block, take_in_hand};
+use crate::hand::{free_in_hand, look_again, note_freed, take_block, take_in_hand};
 use crate::place::{Place, place};
 use crate::territory::{descriptor, pages_of};
 use crate::turn::Turn;
 use crate::word::{acquire_page, release_page};
 use crate::{index, reclaim, runs};
-use aquifer_pool::hand::Hand;
-use aquifer_pool::layout::PAGE;
+use aquifer_pool::hand::{Hand, HandPlace};
+use aquifer_pool::layout::{OFFSET_BITS, PAGE};
 use aquifer_pool::log::{Kind as Record, LogCx, RecordView};
 use aquifer_pool::plant::commit_store;
 use aquifer_pool::quick::Quick;
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Inner, Result};
-use std::hint::cold_path;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Slabs that an allocation looks at before it makes a new one.
@@ -80,30 +79,28 @@ pub(crate) fn alloc(cx: &LogCx, class: usize) -> Result<u64> {
     let ctx = cx.seat();
     let note = |hand: &Hand, index: u64| {
         let page = hand.page();
-        let half = if hand.first.get() == page * PAGE { 0 } else { 64 };
+        let half = if offset_of(hand.first.get()) == page * PAGE { 0 } else { 64 };
         cx.push(RecordView::new(Record::Alloc, page, half + index));
     };
     loop {
         match take_block(&ctx.hands()[class], || Turn::begin(ctx.seat()), note) {
-            Some(offset) => return Ok(offset),
+            Some(block) => return Ok(offset_of(block)),
             None => next_in_hand(ctx, class)?,
         }
     }
 }
 
-/// Allocates a block of what is in hand for good: the bit is the commit, so that there is nothing to note. `None` also while the log for work under no lock is
-/// open, whose part it would be.
+/// The offset of a block as it is given out, which may be a handle.
+pub(crate) const fn offset_of(block: u64) -> u64 {
+    block & ((1 << OFFSET_BITS) - 1)
+}
+
+/// Allocates a block of what is in hand for good, and gives its handle: the bit is the commit, so that there is nothing to note. The log for work under no lock,
+/// whose part it would be, is not held open.
 #[inline(always)]
-pub(crate) fn alloc_for_good(quick: &Quick, class: usize) -> Option<u64> {
+pub(crate) fn alloc_for_good(quick: &Quick, place: HandPlace) -> Option<u64> {
     // There is room in hand, so that the seat is our own.
-    let ready = || {
-        if quick.seat().bare().is_open() {
-            cold_path();
-            return None;
-        }
-        Turn::begin(quick.shared())
-    };
-    let taken = take_block(quick.hands.take_from(class), ready, |_, _| ());
+    let taken = take_block(quick.hands.take_from(place), || Turn::begin(quick.shared()), |_, _| ());
     commit_store("bit-by-hand");
     taken
 }
@@ -116,7 +113,7 @@ pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
     let turn = Turn::take(actor);
     let slab = match Slab::own(actor, class, ctx.hands()[class].page()) {
         Some(slab) if has_room(slab.head, class) => Some(slab),
-        _ => recent(ctx, actor, class).or_else(|| find_room(ctx, actor, class)),
+        _ => recent(ctx, actor, class).or_else(|| find_room(ctx, actor, class, LOOK)),
     };
     if let Some(slab) = slab {
         take_in_hand(ctx.hands(), class, slab);
@@ -124,10 +121,23 @@ pub(crate) fn next_in_hand(ctx: &SeatCtx, class: usize) -> Result<()> {
     }
     drop(turn);
     // Whichever it is comes to be in hand under the turn in which it became ours.
-    add(actor, class, ctx.hands()[class].page()).or_else(|e| match reclaim::take_over(actor, class) {
-        Ok(true) => Ok(()),
-        _ => Err(e),
+    add(actor, class, ctx.hands()[class].page()).or_else(|e| {
+        if look_everywhere(ctx, actor, class) {
+            return Ok(());
+        }
+        match reclaim::take_over(actor, class) {
+            Ok(true) => Ok(()),
+            _ => Err(e),
+        }
     })
+}
+
+/// Takes a slab of the whole ring in hand, if one has room; false if none has.
+#[cold]
+fn look_everywhere(ctx: &SeatCtx, actor: Actor<'_>, class: usize) -> bool {
+    let _turn = Turn::take(actor);
+    let found = find_room(ctx, actor, class, pages_of(actor.pool) as usize);
+    found.map(|slab| take_in_hand(ctx.hands(), class, slab)).is_some()
 }
 
 /// A slab with room that a block was freed into lately.
@@ -148,18 +158,21 @@ fn recent<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'
 pub(crate) fn alloc_from_recent(ctx: &SeatCtx, class: usize) -> Option<u64> {
     let turn = Turn::begin(ctx.seat())?;
     let (actor, hand) = (Actor::of(ctx), &ctx.hands()[class]);
-    let same = Slab::own(actor, class, hand.page()).filter(|slab| has_room(slab.head, class));
-    take_in_hand(ctx.hands(), class, same.or_else(|| recent(ctx, actor, class))?);
+    if hand.room.get() == 0 && !look_again(hand) {
+        let same = Slab::own(actor, class, hand.page()).filter(|slab| has_room(slab.head, class));
+        take_in_hand(ctx.hands(), class, same.or_else(|| recent(ctx, actor, class))?);
+    }
     drop(turn);
-    alloc_for_good(ctx.quick(), class)
+    alloc_for_good(ctx.quick(), HandPlace::of(class))
 }
 
-/// Goes on along the ring from the slab in hand, collecting what others freed. What is in hand afterwards is where the next search goes on.
-fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize) -> Option<Slab<'a>> {
+/// Goes on along the ring from the slab in hand, over at most `most` slabs, collecting what others freed. What is in hand afterwards is where the next
+/// search goes on.
+fn find_room<'a>(ctx: &'a SeatCtx, actor: Actor<'a>, class: usize, most: usize) -> Option<Slab<'a>> {
     let ring = || Slab::own(actor, class, actor.heap().slabs[class].load(Ordering::Relaxed));
     let start = Slab::own(actor, class, ctx.hands()[class].page()).or_else(ring)?;
     let mut slab = start;
-    for _ in 0..LOOK {
+    for _ in 0..most {
         collect(actor, slab);
         if has_room(slab.head, class) {
             retire_next(actor, class, slab);
@@ -242,7 +255,7 @@ pub(crate) fn free_own(
         before_retiring();
         became_empty(ctx, slab, class);
     } else {
-        note_freed(hand, &TABLE[class], slab, word);
+        note_freed(ctx.hands(), class, slab, word);
     }
 }
 
@@ -267,7 +280,7 @@ pub(crate) fn free_far(ctx: &SeatCtx, offset: u64) -> bool {
     // Dead before: allocated. After: free.
     head.allocated[word].store(old & !bit, Ordering::Release);
     commit_store("bit-by-hand");
-    note_freed(hand, &TABLE[kind], Slab { page, head }, word);
+    note_freed(ctx.hands(), kind, Slab { page, head }, word);
     true
 }
 

@@ -2,21 +2,14 @@
 
 use crate::descriptor::Descriptor;
 use aquifer_pool::layout::{
-    DESCRIPTOR, PAGE, PAGE_SHIFT, TERRITORIES, TERRITORY_FIRST, territory_bytes, territory_pages,
-    territory_start,
+    DESCRIPTOR, PAGE, PAGE_SHIFT, TERRITORIES, TERRITORY_FIRST, territory_bytes, territory_of,
+    territory_pages, territory_start,
 };
 use aquifer_pool::{Error, Inner, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Words of the bitmap that one summary word describes.
 pub(crate) const CHUNK_WORDS: usize = (TERRITORY_FIRST / 64) as usize;
-
-/// The territory of a page.
-#[inline(always)]
-pub(crate) const fn territory_of(page: u64) -> usize {
-    // As 64 - (page / TERRITORY_FIRST).leading_zeros(), but never of 0, and below 64 as the compiler sees.
-    ((page / (TERRITORY_FIRST / 2)) | 1).ilog2() as usize
-}
 
 /// Pages of the pool that are published.
 #[inline]

@@ -8,7 +8,8 @@ use aquifer_alloc::{
     alloc, alloc_to_grow, alloc_zeroed, block_size, for_each_block, free, quick_alloc, raw_alloc, raw_free,
     raw_free_checked, reclaim, resize_in_place, stats,
 };
-use aquifer_pool::layout::{PAGE, fresh};
+use aquifer_pool::layout::{OFFSET_BITS, PAGE, fresh};
+use aquifer_pool::quick;
 use aquifer_pool::{Error, Inner, Options, RawPool};
 use common::{HEAP_ONLY, Random, check, private, small_steps};
 use std::alloc::Layout;
@@ -478,7 +479,8 @@ fn pages_that_become_part_of_other_slabs_give_the_blocks_of_those() {
 fn a_thread_that_gave_up_its_seat_has_nothing_of_it_in_hand() {
     let pool = private(&Options::new());
     let mine = raw_alloc(pool.seat().unwrap(), layout(64, 1)).unwrap();
-    let quick = || pool.known_quick().and_then(|quick| quick_alloc(quick, layout(64, 1)));
+    let offset = |handle: u64| handle & ((1 << OFFSET_BITS) - 1);
+    let quick = || quick::in_pool(pool.id()).and_then(|quick| quick_alloc(quick, layout(64, 1))).map(offset);
     let mut blocks = vec![mine, quick().unwrap()];
     pool.give_up_seat();
     // Another thread sits there now, and has the slab.

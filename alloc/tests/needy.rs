@@ -68,6 +68,22 @@ fn slabs_of_an_idle_thread_that_others_have_emptied_are_given_back() {
 }
 
 #[test]
+fn a_free_block_behind_many_full_slabs_is_found_when_nothing_else_is_left() {
+    let pool = full_pool();
+    let mut blocks = all(&pool, SIZE);
+    let mut random = Random(3);
+    for _ in 0..100 {
+        let given = blocks.swap_remove(random.below(blocks.len() as u64) as usize);
+        // By another seat, so that the owner has to come by to notice.
+        std::thread::scope(|scope| scope.spawn(|| free_all(&pool, [given])).join().unwrap());
+        assert_eq!(one(&pool, SIZE), Some(given));
+        assert_eq!(one(&pool, SIZE), None);
+        blocks.push(given);
+    }
+    check(&pool);
+}
+
+#[test]
 fn room_in_slabs_of_an_idle_thread_is_taken_over() {
     let pool = full_pool();
     let (hoarded, give_back, thread) = hoarder(&pool);

@@ -4,6 +4,7 @@ use crate::keys::{Texts, keys};
 use crate::ours;
 use crate::peers::allocators::{Malloc, Mimalloc};
 use crate::peers::hash::SameHash;
+use crate::rows::heap::{OurChurn, TheirChurn};
 use crate::rows::{map, strings};
 use crate::{Result, keys::splitmix};
 use aquifer::{Named, ShMutex, ShRwLock, ShVec};
@@ -66,6 +67,7 @@ pub const OPERATIONS: &[Operation] = &[
     Operation { name: "mutex pair", beside: "parking_lot", ours: our_mutex, theirs: their_mutex },
     Operation { name: "read lock pair", beside: "parking_lot", ours: our_reads, theirs: their_reads },
     Operation { name: "write lock pair", beside: "parking_lot", ours: our_writes, theirs: their_writes },
+    Operation { name: "step of a churn", beside: "mimalloc", ours: our_churn, theirs: their_churn },
 ];
 
 /// Does operation `number` on one side.
@@ -254,6 +256,15 @@ fn our_pairs(times: u64) -> Result<()> {
         // SAFETY: allocated just before, and nobody else has it.
         unsafe { pool.free(black_box(block))? };
     }
+    Ok(())
+}
+
+fn our_churn(times: u64) -> Result<()> {
+    OurChurn::new(ours::pool()?)?.run(times as usize)
+}
+
+fn their_churn(times: u64) -> Result<()> {
+    TheirChurn::new(Mimalloc).run(times as usize);
     Ok(())
 }
 

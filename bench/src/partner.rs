@@ -200,6 +200,26 @@ pub fn busy_rate(time: Duration, mut batch: impl FnMut() -> Result<u64>) -> Resu
     Ok(operations as f64 / (processor_time() - busy).as_secs_f64())
 }
 
+/// By the clock on the wall if this thread has slept meanwhile, to wait for somebody, else as [`busy_rate`]: what others do on the same processor is not counted.
+pub fn rate_unless_asleep(time: Duration, mut batch: impl FnMut() -> Result<u64>) -> Result<f64> {
+    let (start, busy, slept) = (Instant::now(), processor_time(), times_slept());
+    let mut operations = 0;
+    while start.elapsed() < time {
+        operations += batch()?;
+    }
+    let taken = if times_slept() == slept { processor_time() - busy } else { start.elapsed() };
+    Ok(operations as f64 / taken.as_secs_f64())
+}
+
+/// How often this thread has left its processor by itself.
+fn times_slept() -> i64 {
+    // SAFETY: zeros are a value of that type.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: writes to `usage` alone.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
+    usage.ru_nvcsw
+}
+
 /// Zeroed memory that children share.
 pub fn shared_memory(bytes: usize) -> Result<*mut u8> {
     // SAFETY: a new mapping, of no file.

@@ -9,6 +9,8 @@ use crate::pool::Pool;
 use crate::relocatable::{ByValue, Emplace, Kind, Plain, Relocatable};
 use crate::schema::{Schema, Shape};
 use crate::transaction::refuse_open_log;
+use aquifer_pool::layout::OFFSET_BITS;
+use aquifer_pool::quick::{self, Quick};
 use aquifer_pool::{Error, Inner, Result};
 use std::alloc::Layout;
 use std::fmt;
@@ -18,8 +20,6 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 
-/// Bits of a handle that are an offset.
-const OFFSET_BITS: u32 = 48;
 const OFFSET: u64 = (1 << OFFSET_BITS) - 1;
 
 /// A block of a pool, for the world outside: 8 bytes that mean the same in every process that has the pool open.
@@ -98,10 +98,13 @@ impl Pool {
     /// `OutOfMemory`, `HardLimit`, `TooLarge`.
     #[inline(always)]
     pub fn alloc(&self, layout: Layout) -> Result<Handle> {
-        if let Some(quick) = self.inner().known_quick()
-            && let Some(offset) = aquifer_alloc::quick_alloc(quick, layout)
+        if let Some(quick) = self.quick()
+            && let Some(bits) = aquifer_alloc::quick_alloc(quick, layout)
         {
-            return self.handle_of(offset);
+            if let Some(bits) = NonZeroU64::new(bits) {
+                return Ok(Handle(bits));
+            }
+            cold_path();
         }
         cold_path();
         self.alloc_again(layout)
@@ -110,9 +113,10 @@ impl Pool {
     #[inline(never)]
     fn alloc_again(&self, layout: Layout) -> Result<Handle> {
         if let Some(seat) = self.inner().known_seat()
-            && let Some(offset) = aquifer_alloc::alloc_from_recent(seat, layout)
+            && let Some(bits) = aquifer_alloc::alloc_from_recent(seat, layout)
+            && let Some(bits) = NonZeroU64::new(bits)
         {
-            return self.handle_of(offset);
+            return Ok(Handle(bits));
         }
         self.alloc_slow(layout)
     }
@@ -135,25 +139,28 @@ impl Pool {
     /// may have been given out again: freeing it once more would give it two owners, which no check can tell.
     #[inline(always)]
     pub unsafe fn free(&self, handle: Handle) -> Result<()> {
-        // More than any offset if the handle is of another pool: no block begins there.
-        let offset = handle.0.get() ^ self.joined().tag();
-        if let Some(quick) = self.inner().known_quick()
-            && aquifer_alloc::quick_free(quick, offset)
+        if let Some(quick) = self.quick()
+            && aquifer_alloc::quick_free(quick, handle.0.get())
         {
             return Ok(());
         }
-        self.free_far(handle)
-    }
-
-    #[inline(never)]
-    fn free_far(&self, handle: Handle) -> Result<()> {
-        let offset = handle.0.get() ^ self.joined().tag();
-        if let Some(seat) = self.inner().known_seat()
-            && aquifer_alloc::free_in_own_slab(seat, offset)
-        {
+        if self.free_in_own_slab(handle) {
             return Ok(());
         }
         self.free_slow(handle)
+    }
+
+    /// The calling thread's part of its seat in this pool, if it used that last and blocks by hand are final at once.
+    #[inline(always)]
+    fn quick(&self) -> Option<&Quick> {
+        quick::in_pool(self.joined().id())
+    }
+
+    #[inline(never)]
+    fn free_in_own_slab(&self, handle: Handle) -> bool {
+        // More than any offset if the handle is of another pool: no block begins there.
+        let offset = handle.0.get() ^ self.joined().tag();
+        self.quick().is_some_and(|quick| aquifer_alloc::free_in_own_slab(quick.seat(), offset))
     }
 
     #[cold]

@@ -23,6 +23,7 @@
 //! It is keyed with the pool's seed: `seed[0]` is rapidhash's seed, `seed[1]` is exclusive-ored to each of its secrets,
 //! so that nobody who does not know it can choose keys that collide. The header of a pool holds [`probe`]'s answer, so that a build that hashes otherwise refuses the pool.
 
+use crate::raw::bytes;
 use crate::raw::ptr::Reach;
 use crate::string::ShString;
 use rapidhash::v3::{DEFAULT_RAPID_SECRETS, RapidSecrets, rapidhash_v3_inline};
@@ -82,7 +83,7 @@ pub fn hash_bytes(bytes: &[u8], seed: Seed) -> u64 {
     match bytes.len() {
         0..=16 => rapidhash_v3_inline::<true, false, false>(bytes, &secrets(seed)),
         17..=64 => hash_middle(bytes, seed),
-        _ => hash_long(bytes, seed),
+        _ => hash_long(bytes, seed[0], seed[1]),
     }
 }
 
@@ -117,38 +118,18 @@ fn mix(a: u64, b: u64) -> u64 {
 }
 
 /// Inlined nowhere, but compiled with who calls it: so the compiler sees that it writes nothing, and lifts what it can out of a loop of look-ups.
+///
+/// The seed as two numbers: an array would be passed by its address, and so kept in memory on every path.
 #[cold]
 #[inline]
-fn hash_long(bytes: &[u8], seed: Seed) -> u64 {
-    rapidhash_v3_inline::<true, false, false>(bytes, &secrets(seed))
-}
-
-/// Whether two texts of bytes are equal. Those of 4 to 32 bytes are compared by a few overlapping loads, without a call.
-#[inline(always)]
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    let len = a.len();
-    if len != b.len() {
-        return false;
-    }
-    let differ = |at: usize| word(a, at) ^ word(b, at);
-    match len {
-        8..=16 => differ(0) | differ(len - 8) == 0,
-        17..=32 => differ(0) | differ(8) | differ(len - 16) | differ(len - 8) == 0,
-        4..8 => half(a, 0) == half(b, 0) && half(a, len - 4) == half(b, len - 4),
-        _ => a == b,
-    }
+fn hash_long(bytes: &[u8], first: u64, second: u64) -> u64 {
+    rapidhash_v3_inline::<true, false, false>(bytes, &secrets([first, second]))
 }
 
 /// Eight bytes as a number; 0 if there are fewer.
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
-}
-
-/// Four bytes as a number.
-#[inline(always)]
-fn half(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
 }
 
 #[inline(always)]
@@ -278,16 +259,14 @@ impl ShHash for str {
     fn is_key<K: Borrow<str> + 'static>(&self, key: &K, reach: Reach) -> bool {
         // Known when it is compiled: a string's block is found without asking where the string lies.
         match (key as &dyn Any).downcast_ref::<ShString>() {
-            Some(key) => {
-                key.header.bytes_if(self.len(), reach).is_some_and(|bytes| same_bytes(bytes, self.as_bytes()))
-            }
+            Some(key) => key.header.is_text(self.as_bytes(), reach),
             None => self.same(key.borrow()),
         }
     }
 
     #[inline(always)]
     fn same(&self, other: &str) -> bool {
-        same_bytes(self.as_bytes(), other.as_bytes())
+        bytes::same(self.as_bytes(), other.as_bytes())
     }
 }
 
@@ -407,20 +386,6 @@ mod tests {
         for other in [[SEED[0], SEED[1] ^ 1], [SEED[0] ^ 1, SEED[1]]] {
             assert_ne!(5u64.hash(SEED), 5u64.hash(other));
             assert_ne!("key".hash(SEED), "key".hash(other));
-        }
-    }
-
-    #[test]
-    fn bytes_are_the_same_only_if_every_one_is() {
-        for len in 0..80 {
-            let a: Vec<u8> = (0..len).collect();
-            assert!(same_bytes(&a, &a.clone()), "{len}");
-            for i in 0..len as usize {
-                let mut b = a.clone();
-                b[i] ^= 0x10;
-                assert!(!same_bytes(&a, &b), "byte {i} of {len}");
-                assert!(!same_bytes(&a, &a[..i]), "{i} bytes of {len}");
-            }
         }
     }
 

@@ -9,6 +9,7 @@ use aquifer_pool::log::LogCx;
 use aquifer_pool::quick::{self, Quick};
 use aquifer_pool::seat::SeatCtx;
 use aquifer_pool::{Error, Result};
+use std::hint::cold_path;
 use std::marker::PhantomData;
 
 /// Makes a guard `!Send`: seat, log and read marks are those of the thread that took the lock.
@@ -230,7 +231,7 @@ impl<'a> Exclusive<'a> {
         if how.0 == 0 && seat.quick().is_alive() && !log.is_open() {
             return log;
         }
-        std::hint::cold_path();
+        cold_path();
         end_other_loans(seat, how)
     }
 
@@ -331,6 +332,7 @@ impl<'a> Shared<'a> {
         if let Some(quick) = lock.read_at_once() {
             return Ok(Self::new(lock, quick, How::FAST));
         }
+        cold_path();
         match Self::take_slowly(lock, patience) {
             Ok(how) => Ok(Self::new(lock, Quick::seated(), how)),
             Err(e) => Err(unboxed(e)),
@@ -408,6 +410,7 @@ impl Drop for Shared<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if self.how.0 != 0 || !self.quick.0.unlock_read_at_once() {
+            cold_path();
             Self::give_back_slowly(self.lock, self.quick.0, self.how);
         }
     }

@@ -12,6 +12,7 @@ use aquifer_pool::log::{LogCx, Op};
 use aquifer_pool::quick;
 use aquifer_pool::{Error, Inner, Result, fork};
 use std::fmt;
+use std::hint::cold_path;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -67,8 +68,11 @@ impl<T: Relocatable> Deref for Named<T> {
     fn deref(&self) -> &T {
         let epoch = self.object.epoch.load(Ordering::Relaxed);
         // The thread's slot is at hand, and a lock will look at it anyhow.
-        if !quick::knows_epoch(epoch) && epoch != fork::known_epoch() {
-            self.object.hold_in_child();
+        if !quick::knows_epoch(epoch) {
+            cold_path();
+            if epoch != fork::known_epoch() {
+                self.object.hold_in_child();
+            }
         }
         // SAFETY: a value of type `T` by its schema, in a window that stays mapped while the pool is open, held by this process.
         unsafe { self.value.as_ref() }
@@ -182,6 +186,7 @@ impl<'a> Step<'a> {
         self.log.restore(self.before);
         if let Some(op) = self.op.take() {
             op.commit_then(between);
+            self.log.settle();
         }
     }
 }

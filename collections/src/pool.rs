@@ -35,6 +35,8 @@ pub struct Pool(Arc<Joined>);
 /// What all handles of one join of a pool share.
 pub(crate) struct Joined {
     raw: RawPool,
+    /// Number of the join.
+    id: u64,
     /// Upper 16 bits of its handles.
     tag: u64,
     /// The named objects that this process holds, by number.
@@ -61,6 +63,12 @@ struct Held {
 static JOINED: Mutex<Vec<(u64, Weak<Joined>)>> = Mutex::new(Vec::new());
 
 impl Joined {
+    /// Number of the join.
+    #[inline(always)]
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Upper 16 bits of the pool's handles, the rest 0.
     #[inline(always)]
     pub(crate) fn tag(&self) -> u64 {
@@ -73,6 +81,7 @@ impl Joined {
         let tag = crate::handle::tag(&raw);
         let new = Arc::new(Joined {
             raw,
+            id,
             tag,
             held: Mutex::default(),
             epoch: fork::epoch().into(),

@@ -27,6 +27,8 @@ pub struct Granule {
     pub(crate) base: AtomicPtr<u8>,
     /// Bytes of the pool that are known to be usable through `base`.
     pub(crate) limit: AtomicU64,
+    /// Seed of the pool's hashes, a copy of the header's: a look-up need not wait for `base` to have it.
+    pub(crate) seed: [AtomicU64; 2],
     /// The pool.
     pub(crate) pool: AtomicPtr<Inner>,
 }
@@ -37,6 +39,7 @@ static TABLE: [Granule; GRANULES] = [const {
         len: AtomicUsize::new(0),
         base: AtomicPtr::new(std::ptr::null_mut()),
         limit: AtomicU64::new(0),
+        seed: [const { AtomicU64::new(0) }; 2],
         pool: AtomicPtr::new(std::ptr::null_mut()),
     }
 }; GRANULES];
@@ -99,5 +102,32 @@ impl Granule {
             let limit = self.limit.load(Ordering::Acquire);
             (limit, self.base.load(Ordering::Relaxed))
         }
+    }
+
+    /// The seed of the pool's hashes: of a granule whose [`reach`](Self::reach) is not 0.
+    ///
+    /// As assembly for the same reason. It is stored before the limit, and the same for as long as the pool is open.
+    #[inline(always)]
+    #[cfg_attr(all(target_arch = "x86_64", not(miri)), allow(unsafe_code))]
+    pub fn seed(&self) -> [u64; 2] {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            let (first, second): (u64, u64);
+            // SAFETY: two aligned loads of fields of `self`; nothing else is touched.
+            unsafe {
+                std::arch::asm!(
+                    "mov {first}, qword ptr [{granule} + {at_seed}]",
+                    "mov {second}, qword ptr [{granule} + {at_seed} + 8]",
+                    granule = in(reg) std::ptr::from_ref(self),
+                    first = out(reg) first,
+                    second = lateout(reg) second,
+                    at_seed = const std::mem::offset_of!(Granule, seed),
+                    options(pure, readonly, nostack, preserves_flags),
+                );
+            }
+            [first, second]
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        [self.seed[0].load(Ordering::Relaxed), self.seed[1].load(Ordering::Relaxed)]
     }
 }

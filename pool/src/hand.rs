@@ -3,7 +3,7 @@
 //! It stands in a seat's [`Quick`](crate::quick::Quick), so that a child of a fork finds zeros, which are nothing in hand: whoever has something in hand
 //! knows that the seat is its own.
 
-use crate::layout::CLASSES;
+use crate::layout::{BY_HAND, CLASSES};
 use std::cell::Cell;
 use std::ptr::null;
 use std::sync::atomic::AtomicU64;
@@ -21,12 +21,12 @@ pub struct Hand {
     pub room: Cell<u64>,
     /// Bits that stand for blocks.
     pub mask: Cell<u64>,
-    /// Offset of the half's first block.
+    /// Offset of the half's first block; of blocks by hand, the pool's tag above it: a handle.
     pub first: Cell<u64>,
     /// Page of the slab, 0: none, times 2^16; below it the size of a block. Kept when the slab has no room any more: the next search goes on there.
     slab: Cell<u64>,
     /// Bytes of the half's blocks, 0: nothing in hand.
-    pub bytes: Cell<u32>,
+    pub bytes: Cell<u64>,
     /// `ceil(2^32 / size)`.
     pub magic: Cell<u32>,
     /// The page noted last.
@@ -112,16 +112,28 @@ const HANDS: usize = CLASSES.next_power_of_two();
 #[derive(Debug)]
 #[repr(C)]
 pub struct Hands {
-    /// Nothing is ever in the first; then one for each kind.
+    /// Place of the hand from which a block was taken last by hand.
+    last: Cell<u32>,
+    /// What the pool's handles have above their offsets.
+    tag: Cell<u64>,
+    /// One for each kind, those of blocks by hand first.
     each: [Hand; HANDS],
-    /// From which of them a block was taken last by hand.
-    last: Cell<usize>,
 }
 
 impl Hands {
     /// Nothing in any of them.
     pub(crate) const fn empty() -> Hands {
-        Hands { each: [const { Hand::empty() }; HANDS], last: Cell::new(0) }
+        Hands { last: Cell::new(0), tag: Cell::new(0), each: [const { Hand::empty() }; HANDS] }
+    }
+
+    pub(crate) fn set_tag(&self, tag: u64) {
+        self.tag.set(tag);
+    }
+
+    /// What stands above the offsets of blocks of a kind when they are given out.
+    #[inline(always)]
+    pub fn tag(&self, kind: usize) -> u64 {
+        if kind >= BY_HAND { self.tag.get() } else { 0 }
     }
 
     /// Lets go of all that is in hand.
@@ -133,15 +145,21 @@ impl Hands {
     /// The hand from which a block was taken last by hand.
     #[inline(always)]
     pub fn last(&self) -> &Hand {
-        &self.each[self.last.get() % HANDS]
+        self.at(self.last.get())
     }
 
-    /// The hand of a kind of which a block is about to be taken by hand.
+    /// A hand of which a block is about to be taken by hand.
     #[inline(always)]
-    pub fn take_from(&self, kind: usize) -> &Hand {
-        let at = (kind + 1) % HANDS;
-        self.last.set(at);
-        &self.each[at]
+    pub fn take_from(&self, place: HandPlace) -> &Hand {
+        self.last.set(place.0 as u32);
+        self.at(place.0 as u32)
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn at(&self, place: u32) -> &Hand {
+        // SAFETY: in bounds: what stood in a place (see its invariant), or 0.
+        unsafe { &*self.each.as_ptr().byte_add(place as usize) }
     }
 }
 
@@ -150,8 +168,29 @@ impl std::ops::Index<usize> for Hands {
 
     #[inline(always)]
     fn index(&self, kind: usize) -> &Hand {
-        &self.each[(kind + 1) % HANDS]
+        &self.each[place(kind)]
     }
 }
 
-const _: () = assert!(CLASSES < HANDS);
+#[inline(always)]
+const fn place(kind: usize) -> usize {
+    kind.wrapping_sub(BY_HAND) % HANDS
+}
+
+/// Where the hand of a kind stands among all: what needs no reckoning where it is looked up in a table.
+///
+/// Invariant: bytes from the first hand to one of them.
+#[derive(Debug, Clone, Copy)]
+pub struct HandPlace(u16);
+
+impl HandPlace {
+    /// That of a kind.
+    #[inline(always)]
+    pub const fn of(kind: usize) -> HandPlace {
+        HandPlace((place(kind) * size_of::<Hand>()) as u16)
+    }
+}
+
+const _: () = assert!(HANDS * size_of::<Hand>() <= 1 << 16);
+
+const _: () = assert!(CLASSES <= HANDS);

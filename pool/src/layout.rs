@@ -28,6 +28,10 @@ pub const LOG_INNER: usize = HELD + 1;
 pub const LOG_INLINE: usize = 32;
 /// Kinds of slabs that a seat may own.
 pub const CLASSES: usize = 96;
+/// The first kind of slabs whose blocks are allocated by hand.
+pub const BY_HAND: usize = 47;
+/// Bits of a handle that are an offset; above it stands the pool's tag.
+pub const OFFSET_BITS: u32 = 48;
 /// Spare runs that a seat may keep.
 pub const SPARE: usize = 4;
 /// Seats of the first chunk; chunk k holds `SEATS_FIRST << k`.
@@ -218,6 +222,13 @@ pub mod fresh {
     pub const HEAP: u64 = TERRITORY + territory_bytes(0);
     /// Smallest pool.
     pub const LEAST: u64 = HEAP + 16 * PAGE;
+}
+
+/// The territory of a page: below 64, as the compiler sees.
+#[inline(always)]
+pub const fn territory_of(page: u64) -> usize {
+    // As 64 - (page / TERRITORY_FIRST).leading_zeros(), but never of 0.
+    ((page / (TERRITORY_FIRST / 2)) | 1).ilog2() as usize
 }
 
 /// First page of territory `t`.

@@ -7,6 +7,7 @@ use crate::protocol::{self, Left, RECOVERED, Refusal, UNDONE, World};
 use crate::quick::{self, Quick, Spot};
 use crate::seat::SeatCtx;
 use std::cell::Cell;
+use std::hint::cold_path;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,7 @@ impl RawLock {
         if had && spot.is_up_to_date() {
             return Some(quick);
         }
+        cold_path();
         leave(quick.first_mark());
         None
     }

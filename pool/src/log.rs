@@ -23,11 +23,13 @@ mod taken;
 
 use chunk::chunk_records;
 pub use op::Op;
+pub use pair::Pair;
 pub use record::{Kind, RecordView};
-use resolved::Resolved;
+pub use resolved::ResolvedTable;
+use resolved::{Resolved, Table};
 
 use crate::error::{Error, Result};
-use crate::layout::{LOG_INLINE, LOG_INNER, Log, PAGE, Record};
+use crate::layout::{LOG_BARE, LOG_INLINE, LOG_INNER, Log, PAGE, Record};
 use crate::plant::{commit_store, planted};
 use crate::raw::Inner;
 use crate::seat::SeatCtx;
@@ -69,13 +71,17 @@ pub struct LogCx {
     short: Cell<bool>,
     /// Length of the log behind the last `Join` or `Cancel` that the open operation pushed, 0: none. The operation began below.
     took: Cell<u32>,
-    /// Operations that were done while the log was held open, and loans: undoing an operation from before them would undo them too. Wraps around.
-    finished: Cell<u32>,
+    /// Length of the log behind the last operation that was done, or loan that was made, while the log was held open, 0: none that is not final. Undoing one
+    /// that began below would undo it too.
+    done: Cell<u32>,
     /// Whether an operation under way, or one before it, is about locks: see [`LogCx::note_locks`].
     locks: Cell<bool>,
     /// Whether something of this log stands in [`crate::siblings`].
     noted: Cell<bool>,
     resolved: Resolved,
+    table: Table,
+    /// The pool's, which never changes.
+    hash_seed: [u64; 2],
 }
 
 const LOANED: u32 = 1;
@@ -100,8 +106,29 @@ pub const fn bytes_records(len: usize) -> u32 {
     if len <= 8 { 1 } else { 1 + len.div_ceil(BYTES) as u32 }
 }
 
+impl Log {
+    #[inline(always)]
+    fn set_head(&self, head: u64) {
+        if UNLOGGED {
+            return;
+        }
+        // All stores before it, of data and records, are made before it: compiler order (Release is that on x86-64, and costs little elsewhere).
+        self.head.store(head, Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
+    }
+}
+
+impl Record {
+    #[inline(always)]
+    fn set(&self, r: RecordView) {
+        self.head.store(r.kind as u64 | (r.size as u64) << 8 | r.aux << 16, Ordering::Relaxed);
+        self.offset.store(r.offset, Ordering::Relaxed);
+        self.value.store(r.value, Ordering::Relaxed);
+    }
+}
+
 impl LogCx {
-    pub(crate) fn new(log: *const Log, seat: *const SeatCtx, index: usize) -> LogCx {
+    pub(crate) fn new(log: *const Log, seat: *const SeatCtx, index: usize, hash_seed: [u64; 2]) -> LogCx {
         LogCx {
             log,
             seat,
@@ -115,10 +142,12 @@ impl LogCx {
             carrying: Cell::new(false),
             short: Cell::new(false),
             took: Cell::new(0),
-            finished: Cell::new(0),
+            done: Cell::new(0),
             locks: Cell::new(false),
             noted: Cell::new(false),
             resolved: Resolved::none(),
+            table: Table::none(),
+            hash_seed,
         }
     }
 
@@ -151,6 +180,12 @@ impl LogCx {
         self.seat().pool()
     }
 
+    /// Seed of the pool's keyed hash.
+    #[inline(always)]
+    pub fn hash_seed(&self) -> [u64; 2] {
+        self.hash_seed
+    }
+
     /// Number of this log in its seat.
     pub fn index(&self) -> usize {
         self.index
@@ -172,12 +207,7 @@ impl LogCx {
 
     #[inline(always)]
     fn set_head(&self, head: u64) {
-        if UNLOGGED {
-            return;
-        }
-        // All stores before it, of data and records, are made before it: compiler order (Release is that on x86-64, and costs little elsewhere).
-        self.log().head.store(head, Ordering::Release);
-        compiler_fence(Ordering::SeqCst);
+        self.log().set_head(head);
     }
 
     /// Records now in the log.
@@ -209,7 +239,7 @@ impl LogCx {
         if before != 0 {
             self.within.set(self.within.get() + 1);
         }
-        Op { cx: self, base: (head & N) as u32, before, finished: self.finished.get(), thread: PhantomData }
+        Op { cx: self, base: (head & N) as u32, before, thread: PhantomData }
     }
 
     // ---- records
@@ -232,13 +262,13 @@ impl LogCx {
     #[inline(always)]
     pub fn push(&self, r: RecordView) {
         if UNLOGGED {
-            self.resolved.forget();
+            self.forget_resolved();
             if r.kind == Kind::Free {
                 self.pool().upper.carry_out(self, r);
             }
             return;
         }
-        self.resolved.forget();
+        self.forget_resolved();
         let head = self.head();
         let n = (head & N) as u32;
         if n >= self.room.get() {
@@ -316,13 +346,9 @@ impl LogCx {
 
     #[inline(always)]
     fn write(&self, i: u32, r: RecordView) {
-        if UNLOGGED {
-            return;
+        if !UNLOGGED {
+            self.record(i).set(r);
         }
-        let at = self.record(i);
-        at.head.store(r.kind as u64 | (r.size as u64) << 8 | r.aux << 16, Ordering::Relaxed);
-        at.offset.store(r.offset, Ordering::Relaxed);
-        at.value.store(r.value, Ordering::Relaxed);
     }
 
     /// Reads record `i`.
@@ -362,10 +388,25 @@ impl LogCx {
 
     // ---- holding open, commit, undo
 
+    /// Whatever keeps the log open may have changed.
+    #[inline(always)]
+    fn set_state(&self, state: u32) {
+        self.state.set(state);
+        if self.index == LOG_BARE {
+            self.note_bare();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_bare(&self) {
+        self.seat().quick().note_bare(self.is_open());
+    }
+
     /// Keeps the log open until [`release`](Self::release): a transaction begins, or a `Taken` is made.
     pub fn hold(&self) {
         self.begin_at(self.len());
-        self.state.set(self.state.get() + HOLD);
+        self.set_state(self.state.get() + HOLD);
     }
 
     /// Ends one [`hold`](Self::hold); what was done since it began becomes final when nothing else keeps the log open. Nothing in a child of a fork: the log
@@ -388,13 +429,13 @@ impl LogCx {
     }
 
     fn end_hold(&self, rest: u32) {
-        self.state.set(if rest == 0 && self.within.get() > 0 { LEFT } else { rest });
+        self.set_state(if rest == 0 && self.within.get() > 0 { LEFT } else { rest });
     }
 
     /// What is held open begins at record `first`, if not before.
     #[inline(always)]
     fn begin_at(&self, first: u32) {
-        self.resolved.forget();
+        self.forget_resolved();
         self.from.set(self.from.get().min(first));
     }
 
@@ -405,7 +446,7 @@ impl LogCx {
     }
 
     /// An operation from `base` on has been done while the log is held open.
-    fn note_finished(&self, base: u32) {
+    fn note_done(&self, base: u32) {
         self.note_lasting();
         if self.locks.get() {
             self.note_extents(base);
@@ -415,23 +456,23 @@ impl LogCx {
     /// Something was done, or lent, on a log that is held open, other than by the operation under way: who undoes that one would undo it too.
     #[inline(always)]
     pub fn note_lasting(&self) {
-        self.finished.set(self.finished.get().wrapping_add(1));
+        self.done.set(self.len());
     }
 
     /// An operation ends that began while the log was held open.
     fn leave(&self) {
         self.within.set(self.within.get() - 1);
         if self.within.get() == 0 {
-            self.state.set(self.state.get() & !LEFT);
+            self.set_state(self.state.get() & !LEFT);
         }
     }
 
     /// Notes that old bytes of plain data on loan stand in the log, or will: those from here on.
     #[inline(always)]
     pub fn loan(&self) {
-        self.note_lasting();
+        self.done.set(self.len() + 1);
         self.begin_at(self.len());
-        self.state.set(self.state.get() | LOANED);
+        self.set_state(self.state.get() | LOANED);
     }
 
     /// Ends loans: every `&mut` handed out before is over (the guard is dereferenced mutably again, committed or dropped).
@@ -455,7 +496,7 @@ impl LogCx {
 
     /// Ends [`keep`](Self::keep), and everything that has held the log open since.
     pub fn restore(&self, before: u32) {
-        self.state.set(before);
+        self.set_state(before);
         if before == 0 {
             self.from.set(u32::MAX);
         }
@@ -475,7 +516,7 @@ impl LogCx {
     /// Makes everything in the log final: the guard or transaction that held it open is over.
     #[inline]
     pub fn close(&self) {
-        self.state.set(0);
+        self.set_state(0);
         self.from.set(u32::MAX);
         self.commit_from(0);
         self.settle();
@@ -484,7 +525,7 @@ impl LogCx {
 
     /// Undoes everything in the log: the transaction that held it open gives up.
     pub fn roll_back(&self) {
-        self.state.set(0);
+        self.set_state(0);
         self.from.set(u32::MAX);
         self.undo_to(0);
         self.settle();

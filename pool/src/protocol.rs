@@ -35,6 +35,7 @@
 use crate::atomic::{AtomicU64, Ordering, compiler_fence};
 use crate::plant::commit_store;
 use std::cell::Cell;
+use std::hint::cold_path;
 
 /// Bits of the writer's seat + 1.
 pub const OWNER: u64 = 0xffff;
@@ -154,6 +155,7 @@ fn set_mark(mark: &AtomicU64, offset: u64, asymmetric: bool) {
         // Compiler order is all that is left to do here: the writer does the rest (see the module).
         compiler_fence(Ordering::SeqCst);
     } else {
+        cold_path(); // a jump is little beside the swap
         mark.swap(offset, Ordering::SeqCst);
     }
     commit_store("read-mark");

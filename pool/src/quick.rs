@@ -12,7 +12,7 @@
 
 use crate::fork;
 use crate::hand::Hands;
-use crate::layout::{Header, MARKS, Seat};
+use crate::layout::{Header, MARKS, OFFSET_BITS, Seat};
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::{SeatCtx, thread_key};
@@ -33,6 +33,8 @@ const CONTENDED: u32 = 1 << 2;
 const ALIVE: u32 = 1 << 3;
 /// A lock is held through another place than 0 (or was: see [`Quick::note_further`]): its log may be held open, and concern the lock to be taken.
 const FURTHER: u32 = 1 << 4;
+/// The log for work under no lock is held open.
+const BARE: u32 = 1 << 5;
 
 /// Bit 0 of [`Quick::summary`]: the pool's locks are asymmetric. A word that is looked at for the summary has no bit below 16.
 const ASYMMETRIC: u64 = 1;
@@ -41,7 +43,7 @@ const ASYMMETRIC: u64 = 1;
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Quick {
-    /// Number of the join of the pool in which the seat is, never used again; 0: none.
+    /// Number of the join of the pool in which the seat is, never used again, if work under no lock is final at once; else, and where nobody sits, 0.
     id: AtomicU64,
     /// The window that the seat was last used in. Every window begins with the header.
     window: AtomicPtr<Header>,
@@ -132,6 +134,7 @@ impl OwnedQuick {
         unsafe {
             let front = (&raw const quick).cast::<u8>();
             slot.cast::<u8>().copy_from_nonoverlapping(front, offset_of!(Quick, hands));
+            (*slot).hands.set_tag(pool.header().tag << OFFSET_BITS);
             (*slot).hands.forget();
         }
         Some(OwnedQuick { slot, thread })
@@ -228,8 +231,8 @@ pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
     within(address, Quick::writable).filter(|spot| {
         let shared = spot.quick.shared();
         // The log too: see `crate::retire`.
-        shared.held[0].load(Ordering::Relaxed) | shared.logs[0].head.load(Ordering::Relaxed) == 0
-            && !siblings::are_unsettled()
+        let (held, head) = (&shared.held[0], &shared.logs[0].head);
+        held.load(Ordering::Relaxed) | head.load(Ordering::Relaxed) | siblings::unsettled() == 0
     })
 }
 
@@ -240,10 +243,10 @@ pub(crate) fn seat_of(pool: &Inner) -> Option<&SeatCtx> {
     std::ptr::eq(quick.pool.load(Ordering::Relaxed), pool).then(|| quick.seat())
 }
 
-/// The calling thread's part of its seat in the pool that was joined as number `id`, which is not 0, if it is the one used last. Not in a child of a fork, whose
-/// slots are zeros.
+/// The calling thread's part of its seat in the pool that was joined as number `id`, which is not 0, if it is the one used last and its log for work under no lock
+/// is not held open. Not in a child of a fork, whose slots are zeros.
 #[inline(always)]
-pub(crate) fn in_pool<'a>(id: u64) -> Option<&'a Quick> {
+pub fn in_pool<'a>(id: u64) -> Option<&'a Quick> {
     let quick = near();
     (quick.id.load(Ordering::Relaxed) == id).then_some(quick)
 }
@@ -307,7 +310,7 @@ impl Quick {
     /// Length of the window if the seat may write at once beside other locks, else 0.
     #[inline]
     pub(crate) fn writable_beside(&self) -> usize {
-        let may = self.state() & (ALIVE | TRANSACTION | CONTENDED) == ALIVE && !siblings::are_unsettled();
+        let may = self.state() & (ALIVE | TRANSACTION | CONTENDED) == ALIVE && siblings::unsettled() == 0;
         if may { self.len.get() } else { 0 }
     }
 
@@ -346,6 +349,15 @@ impl Quick {
             _ => null_mut(),
         };
         self.mark.store(mark, Ordering::Relaxed);
+        let id = if self.state() & (ALIVE | BARE) == ALIVE { self.seat().pool().id() } else { 0 };
+        self.id.store(id, Ordering::Relaxed);
+    }
+
+    /// Notes whether the log for work under no lock is held open.
+    pub(crate) fn note_bare(&self, open: bool) {
+        if self.is_alive() {
+            self.set(BARE, open);
+        }
     }
 
     /// Notes whether mark 0 is nested, after a mark was taken or given back.
@@ -412,7 +424,6 @@ impl Quick {
     pub(crate) fn note_near(&self, start: usize, len: usize) {
         self.window.store(std::ptr::with_exposed_provenance_mut(start), Ordering::Relaxed);
         self.len.set(len);
-        self.id.store(self.seat().pool().id(), Ordering::Relaxed);
         self.allow();
         NEAR.set(self);
     }

@@ -73,7 +73,7 @@ impl SeatCtx {
         };
         let log = |i: usize| {
             // SAFETY: `seat` points to a whole seat: `seat_at` checked it.
-            LogCx::new(unsafe { &raw const (*seat).logs[i] }, at.cast_const(), i)
+            LogCx::new(unsafe { &raw const (*seat).logs[i] }, at.cast_const(), i, pool.header().hash_seed)
         };
         let value = SeatCtx {
             pool,
@@ -241,12 +241,6 @@ impl Inner {
     #[inline(always)]
     pub fn known_seat(&self) -> Option<&SeatCtx> {
         quick::seat_of(self)
-    }
-
-    /// The calling thread's part of its seat, if it is the one used last: in a child of a fork all zeros (see [`crate::hand`]).
-    #[inline(always)]
-    pub fn known_quick(&self) -> Option<&Quick> {
-        quick::in_pool(self.id)
     }
 
     #[inline(never)]

@@ -6,7 +6,7 @@
 
 use crate::fork::{Side, free_lock};
 use parking_lot::{Mutex, MutexGuard};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that the undo of a log would write over or give back.
 #[derive(Debug, Clone, Copy)]
@@ -26,12 +26,12 @@ pub(crate) struct Owner {
 
 static EXTENTS: Mutex<Vec<Extent>> = Mutex::new(Vec::new());
 /// How many there are. Whoever has a lock lent that one of them concerns has a reference from its thread, and so sees it counted.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Whether there are any: the fast paths of writers go on only if not.
+/// How many there are: the fast paths of writers go on only if none.
 #[inline(always)]
-pub(crate) fn are_unsettled() -> bool {
-    COUNT.load(Ordering::Relaxed) != 0
+pub(crate) fn unsettled() -> u64 {
+    COUNT.load(Ordering::Relaxed)
 }
 
 /// Notes what an operation on a log that is held open has done.
@@ -41,19 +41,19 @@ pub(crate) fn note(log: Owner, extents: impl Iterator<Item = (u64, u64)>) {
         extents.filter(|(_, len)| *len > 0).map(|(first, len)| Extent { log, first, len }).collect();
     let mut all = EXTENTS.lock();
     all.extend(noted);
-    COUNT.store(all.len(), Ordering::Relaxed);
+    COUNT.store(all.len() as u64, Ordering::Relaxed);
 }
 
 /// The log is final, or undone.
 pub(crate) fn forget(log: Owner) {
     let mut all = EXTENTS.lock();
     all.retain(|e| e.log != log);
-    COUNT.store(all.len(), Ordering::Relaxed);
+    COUNT.store(all.len() as u64, Ordering::Relaxed);
 }
 
 /// The same for any log, be it another thread's or another process's, of which nothing is noted.
 pub(crate) fn forget_if_any(log: Owner) {
-    if are_unsettled() {
+    if unsettled() != 0 {
         forget(log);
     }
 }

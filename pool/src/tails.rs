@@ -1,57 +1,61 @@
 //! How far each page of a slab is behind the slab's first page, as this process has seen it: a byte for each page, where the descriptors that say so
 //! take a cache line each. Private and derived: whoever uses a distance looks whether the slab that it leads to has the page.
 
-use crate::layout::{TERRITORIES, territory_pages};
+use crate::layout::{territory_of, territory_pages, territory_start};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
-/// Larger territories have no table: it would take too much memory at once.
-const MOST_PAGES: u64 = 1 << 24;
+/// From this page on there is no table: that of a whole territory would take too much memory at once.
+const MOST_PAGES: u64 = 1 << 25;
 
-/// A table for each territory in which something is known, null: none.
+/// For each territory in which something is known where the byte of page 0 would stand, were it in its table; null: nothing is. More entries than there are
+/// territories, so that no page has none.
 ///
 /// Invariant: a table has as many bytes as its territory has pages, and stays until this is dropped. Whoever makes one publishes it whole, by one store: nobody
 /// waits for another thread, which a child of a fork may not have.
 #[derive(Debug)]
-pub struct Tails([AtomicPtr<AtomicU8>; TERRITORIES]);
+pub struct Tails([AtomicPtr<AtomicU8>; 64]);
 
 impl Tails {
     pub(crate) fn new() -> Tails {
-        Tails([const { AtomicPtr::new(null_mut()) }; TERRITORIES])
+        Tails([const { AtomicPtr::new(null_mut()) }; 64])
     }
 
-    /// Distance of a page of the territory; 0 if nothing is known.
+    /// Distance of a page; 0 if nothing is known.
     #[inline(always)]
-    pub fn distance(&self, territory: usize, page: u64) -> u64 {
-        let table = self.0.get(territory).map_or(null_mut(), |table| table.load(Ordering::Acquire));
-        if table.is_null() {
+    pub fn distance(&self, page: u64) -> u64 {
+        let zero = self.0[territory_of(page)].load(Ordering::Acquire);
+        if zero.is_null() {
             return 0;
         }
-        // SAFETY: a table (invariant), and within it by `place`.
-        let distance = unsafe { &*table.add(place(territory, page)) };
+        // SAFETY: in the table of the page's territory (invariant).
+        let distance = unsafe { &*zero.wrapping_add(page as usize) };
         distance.load(Ordering::Relaxed) as u64
     }
 
     /// Notes a distance for the next time. Without memory for a table it is forgotten.
-    pub fn note(&self, territory: usize, page: u64, distance: u8) {
-        let Some(slot) = self.0.get(territory).filter(|_| territory_pages(territory) <= MOST_PAGES) else {
+    pub fn note(&self, page: u64, distance: u8) {
+        if page >= MOST_PAGES {
             return;
-        };
+        }
+        let territory = territory_of(page);
+        let slot = &self.0[territory];
         let known = slot.load(Ordering::Acquire);
-        let table = if known.is_null() { make(slot, territory) } else { known };
-        if !table.is_null() {
+        let zero = if known.is_null() { make(slot, territory) } else { known };
+        if !zero.is_null() {
             // SAFETY: as in `distance`.
-            unsafe { &*table.add(place(territory, page)) }.store(distance, Ordering::Relaxed);
+            unsafe { &*zero.wrapping_add(page as usize) }.store(distance, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Tails {
     fn drop(&mut self) {
-        for (territory, table) in self.0.iter_mut().enumerate() {
-            let table = *table.get_mut();
-            if !table.is_null() {
+        for (territory, zero) in self.0.iter_mut().enumerate() {
+            let zero = *zero.get_mut();
+            if !zero.is_null() {
+                let table = zero.wrapping_add(territory_start(territory) as usize);
                 // SAFETY: made by `make` with that layout; nobody else has it any more.
                 unsafe { dealloc(table.cast(), layout(territory)) };
             }
@@ -59,7 +63,7 @@ impl Drop for Tails {
     }
 }
 
-/// Makes a table for a territory that has none yet, if memory can be had. Which one there is now; null: none.
+/// Makes a table for a territory that has none yet, if memory can be had. What stands in the slot now.
 #[cold]
 fn make(slot: &AtomicPtr<AtomicU8>, territory: usize) -> *mut AtomicU8 {
     // SAFETY: every territory has pages.
@@ -67,9 +71,11 @@ fn make(slot: &AtomicPtr<AtomicU8>, territory: usize) -> *mut AtomicU8 {
     if new.is_null() {
         return new;
     }
-    match slot.compare_exchange(null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => new,
-        Err(others) => {
+    let zero = new.wrapping_sub(territory_start(territory) as usize);
+    match slot.compare_exchange(null_mut(), zero, Ordering::AcqRel, Ordering::Acquire) {
+        // Null would be none.
+        Ok(_) if !zero.is_null() => zero,
+        Ok(others) | Err(others) => {
             // SAFETY: made just above, and nobody else knows it.
             unsafe { dealloc(new.cast(), layout(territory)) };
             others
@@ -79,10 +85,4 @@ fn make(slot: &AtomicPtr<AtomicU8>, territory: usize) -> *mut AtomicU8 {
 
 fn layout(territory: usize) -> Layout {
     Layout::array::<AtomicU8>(territory_pages(territory) as usize).unwrap_or(Layout::new::<u8>())
-}
-
-/// Where a page stands in the table of its territory: both start and length of all but the first are the same power of two.
-#[inline(always)]
-fn place(territory: usize, page: u64) -> usize {
-    (page & (territory_pages(territory) - 1)) as usize
 }

@@ -8,6 +8,7 @@ use crate::backing::Backing;
 use crate::error::{Error, Result};
 use crate::fork::{Side, free_lock};
 use crate::granule::{GRANULE_SHIFT, GRANULES, granule};
+use crate::layout::Header;
 use crate::raw::Inner;
 use crate::sys;
 use parking_lot::{Mutex, MutexGuard};
@@ -163,10 +164,13 @@ fn granules_of(w: Window) -> impl Iterator<Item = usize> {
     (w.start.addr()..w.start.addr() + w.len as usize).step_by(GRANULE as usize)
 }
 
-/// Fields that readers use to find bytes go first (base before limit), the pool last.
+/// Fields that readers use to find bytes go first (seed and base before limit), the pool last.
 fn enter_granules(w: Window, inner: *const Inner, base: *mut u8, limit: u64) {
+    // SAFETY: every window begins with the header, which was made or checked before; its seed never changes after that.
+    let seed = unsafe { (*base.cast::<Header>()).hash_seed };
     for address in granules_of(w) {
         let g = granule(address);
+        g.seed.iter().zip(seed).for_each(|(word, seed)| word.store(seed, Ordering::Relaxed));
         g.start.store(w.start.expose_provenance(), Ordering::Relaxed);
         g.len.store(w.len as usize, Ordering::Relaxed);
         g.base.store(base, Ordering::Release);

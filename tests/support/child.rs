@@ -114,6 +114,15 @@ impl Child {
         );
     }
 
+    /// Waits for it to abort itself.
+    #[track_caller]
+    pub fn abort(mut self) {
+        until("the end of a child", || self.has_ended());
+        let status = self.reap();
+        let is_aborted = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGABRT;
+        assert!(is_aborted, "a child was to abort: status {status:#x}");
+    }
+
     /// Kills it, which must be alive, and waits until the kernel has reaped it; tells how long that took.
     #[track_caller]
     pub fn kill(mut self) -> Duration {

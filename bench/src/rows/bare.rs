@@ -1,7 +1,7 @@
 //! The least that an open hash table needs, so that a row can show where the machine's limit is.
 
 use super::map::LOOKUPS;
-use crate::keys::queries;
+use crate::keys::{keys, queries};
 use crate::measure::timed;
 use crate::peers::hash::SameHash;
 use crate::row::Side;
@@ -15,12 +15,13 @@ struct Table {
     control: Vec<u8>,
     slots: Vec<(u64, u64)>,
     mask: usize,
+    items: usize,
 }
 
 impl Table {
     fn new(n: u64) -> Table {
         let slots = (n as usize * 8 / 7).next_power_of_two();
-        Table { control: vec![1; slots], slots: vec![(1, 1); slots], mask: slots - 1 }
+        Table { control: vec![1; slots], slots: vec![(1, 1); slots], mask: slots - 1, items: n as usize }
     }
 
     #[inline(always)]
@@ -43,6 +44,24 @@ impl Table {
     fn put(&mut self, key: u64) -> u64 {
         let i = self.place(key);
         if self.control[i] == 1 { std::mem::replace(&mut self.slots[i], (key, key)).1 } else { 0 }
+    }
+
+    /// Its byte changes, and an item less is counted. Also of a place from which another key was taken before, so that none costs less.
+    #[inline(always)]
+    fn take(&mut self, key: u64) -> u64 {
+        let i = self.place(key);
+        if std::mem::replace(&mut self.control[i], 2) == 0 {
+            return 0;
+        }
+        self.items -= 1;
+        self.slots[i].1
+    }
+
+    fn put_back(&mut self, key: u64) {
+        let i = self.place(key);
+        self.control[i] = 1;
+        self.slots[i] = (key, !key);
+        self.items += 1;
     }
 }
 
@@ -122,5 +141,18 @@ pub fn bare_table(n: u64, asked: Range<u64>, touch: Touch) -> Side {
                 all.fold(0, |sum: u64, key| sum.wrapping_add(mark.locked(|| table.put(*key))))
             }
         }))
+    })
+}
+
+/// Takes the keys `0..n` out of a table of them, and puts them back outside of the time.
+pub fn bare_removals(n: u64) -> Side {
+    let mut table = Table::new(n);
+    Box::new(move || {
+        let ns = timed(n as usize, || keys(0..n).map(|key| table.take(key)).fold(0, u64::wrapping_add));
+        if black_box(table.items) != 0 {
+            return Err("keys were left".into());
+        }
+        keys(0..n).for_each(|key| table.put_back(key));
+        Ok(ns)
     })
 }

@@ -1,6 +1,6 @@
 //! Everything that Boost.Interprocess has, too: both in shared memory; its segment has a fixed size, and nothing survives a kill.
 
-use super::bare::{Touch, bare_table};
+use super::bare::{Touch, bare_removals, bare_table};
 use super::{heap, map, short, strings, vec};
 use crate::keys::{Texts, queries};
 use crate::measure::{timed, tried};
@@ -99,7 +99,7 @@ fn overwrites(n: u64) -> Result<Trial> {
 
 fn removals(n: u64) -> Result<Trial> {
     let segment = filled(n)?;
-    Ok(Trial::new(map::ours_removing(map::ours_of(n)?, n), move || {
+    let trial = Trial::new(map::ours_removing(map::ours_of(n)?, n), move || {
         let mut removed = 0;
         let ns = timed(n as usize, || removed = segment.remove(n));
         if removed != n {
@@ -107,7 +107,8 @@ fn removals(n: u64) -> Result<Trial> {
         }
         segment.insert(n, n)?;
         Ok(ns)
-    }))
+    });
+    Ok(trial.limit(bare_removals(n)))
 }
 
 fn iterations(n: u64) -> Result<Trial> {
@@ -137,7 +138,8 @@ fn pushes(n: u64, room: u64) -> Result<Trial> {
     Ok(Trial::new(vec::ours_pushing(n as usize, room as usize)?, move || {
         segment.empty_vec();
         tried(n as usize, || segment.push(n, room))
-    }))
+    })
+    .limit(vec::bare_pushes(n as usize)))
 }
 
 fn pairs(size: u64) -> Result<Trial> {

@@ -4,7 +4,7 @@ use crate::keys::splitmix;
 use crate::machine::Cores;
 use crate::measure::{timed, tried};
 use crate::memory::{self, Job};
-use crate::partner::{Mate, Partner, rate};
+use crate::partner::{Mate, Partner, rate, rate_unless_asleep};
 use crate::peers::allocators::{Jemalloc, Malloc, Mimalloc, Snmalloc};
 use crate::row::{Row, Side, Target::*, Trial, Unit};
 use crate::{Result, ours};
@@ -12,6 +12,7 @@ use aquifer::{Handle, Pool};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub const PAIRS: usize = 1 << 18;
@@ -39,7 +40,7 @@ pub fn rows() -> Vec<Row> {
         .note("bytes taken for a byte that lives at the end; ours is the pool's whole length"),
         Row::new("heap", "64 KiB runs, two processes", "itself, alone", AtLeast(1.5), runs)
             .unit(Unit::Mops)
-            .note("16 runs of each live at a time"),
+            .note("16 runs of each live at a time; processor time, unless a process has slept; the limit is two pools, which share nothing"),
         Row::new("heap", "1M blocks of 100 B", "mimalloc", AtMost(1.02), || {
             taken(Job::OurBlocks, Job::TheirBlocks)
         })
@@ -76,7 +77,25 @@ fn pairs<M: Malloc>(size: usize, malloc: M) -> Result<Trial> {
             }
         }))
     };
-    Ok(Trial::new(ours_in_pairs(ours::pool()?, size), theirs))
+    Ok(Trial::new(ours_in_pairs(ours::pool()?, size), theirs).limit(bare_pairs(size)))
+}
+
+/// The least there is to do: a free block's bit is set, the block handed out, and its bit found and cleared again.
+fn bare_pairs(size: usize) -> Side {
+    let (used, shift) = (Box::new(AtomicU64::new(0)), size.next_power_of_two().trailing_zeros());
+    Box::new(move || {
+        let used = black_box(&*used);
+        Ok(timed(PAIRS, || {
+            for _ in 0..PAIRS {
+                black_box(size);
+                let now = used.load(Ordering::Relaxed);
+                used.store(now | now.wrapping_add(1), Ordering::Release);
+                let block = black_box((now.trailing_ones() as u64) << shift);
+                let bit = 1 << (block >> shift);
+                used.store(used.load(Ordering::Relaxed) & !bit, Ordering::Release);
+            }
+        }))
+    })
 }
 
 /// Blocks alive at a time, and steps of a repetition: each frees one at random and allocates another of 16..1024 B, writing a word to it.
@@ -184,20 +203,49 @@ fn churns<M: Malloc>(malloc: M) -> Result<Trial> {
     Ok(Trial::new(ours_churning(ours::pool()?)?, theirs).limit(bare_churn()))
 }
 
-/// The least there is to do: a word written to a random one of blocks as large.
 fn bare_churn() -> Side {
-    let mut blocks = vec![[0u64; 65]; LIVE];
-    let mut steps = 0;
-    Box::new(move || {
-        let ns = timed(STEPS, || {
-            for i in steps..steps + STEPS {
-                let (victim, size) = step(i);
-                blocks[victim][0] = size as u64;
-            }
-        });
-        steps += STEPS;
-        Ok(ns)
-    })
+    let mut churn = BareChurn::new();
+    Box::new(move || Ok(timed(STEPS, || churn.run(STEPS))))
+}
+
+/// The least there is to do: a word written to a random one of blocks as large.
+struct BareChurn {
+    blocks: Vec<[u64; 65]>,
+    steps: usize,
+}
+
+impl BareChurn {
+    fn new() -> BareChurn {
+        BareChurn { blocks: vec![[0; 65]; LIVE], steps: 0 }
+    }
+
+    fn run(&mut self, steps: usize) {
+        for i in self.steps..self.steps + steps {
+            let (victim, size) = step(i);
+            self.blocks[victim][0] = size as u64;
+        }
+        self.steps += steps;
+    }
+}
+
+fn two_bare_churns(cpu: usize) -> Result<impl FnMut() -> Result<f64>> {
+    let work = || {
+        let mut churn = BareChurn::new();
+        move || {
+            rate(TOGETHER, || {
+                churn.run(BATCH);
+                Ok(BATCH as u64)
+            })
+        }
+    };
+    let (mut mine, mut others) = (work(), None);
+    let mut partner = Partner::fork(cpu, move || others.get_or_insert_with(work)())?;
+    Ok(move || partner.together(|_| mine()).map(ns_each))
+}
+
+/// Nanoseconds of a step, from the steps per second of both.
+fn ns_each((a, b): (f64, f64)) -> f64 {
+    2e9 / (a + b)
 }
 
 /// How long two workers work at a time, and how many steps between two looks at the clock.
@@ -206,6 +254,8 @@ const BATCH: usize = 1000;
 
 fn two_churns() -> Result<Trial> {
     let cpu = Cores::get()?.second;
+    // Forks: before there are threads.
+    let limit = two_bare_churns(cpu)?;
     let pool = ours::pool()?;
     let work = |mut churn: OurChurn| {
         move || {
@@ -238,11 +288,11 @@ fn two_churns() -> Result<Trial> {
         move || work().unwrap_or(f64::NAN)
     });
     let mut theirs = their_work();
-    let ns_each = |(a, b): (f64, f64)| 2e9 / (a + b);
     Ok(Trial::new(
         move || partner.together(|_| mine()).map(ns_each),
         move || mate.together(&mut theirs).map(ns_each),
-    ))
+    )
+    .limit(limit))
 }
 
 fn taken(ours: Job, theirs: Job) -> Result<Trial> {
@@ -255,7 +305,7 @@ fn run_after_run(pool: &Pool) -> Result<f64> {
     const ALIVE: usize = 16;
     let mut live: VecDeque<Handle> =
         (0..ALIVE).map(|_| pool.alloc(layout(RUN))).collect::<aquifer::Result<_>>()?;
-    let rate = rate(TOGETHER, || {
+    let rate = rate_unless_asleep(TOGETHER, || {
         for _ in 0..ALIVE {
             if let Some(oldest) = live.pop_front() {
                 // SAFETY: allocated here, and nobody else has it.
@@ -273,11 +323,12 @@ fn run_after_run(pool: &Pool) -> Result<f64> {
 }
 
 fn runs() -> Result<Trial> {
-    let pool = ours::pool()?;
-    let (other, alone) = (pool.clone(), pool.clone());
-    let mut partner = Partner::fork(Cores::get()?.second, move || run_after_run(&other))?;
-    Ok(Trial::new(
-        move || partner.together(|_| run_after_run(&pool)).map(|(a, b)| a + b),
-        move || run_after_run(&alone),
-    ))
+    let (pool, apart) = (ours::pool()?, ours::pool()?);
+    let alone = pool.clone();
+    let two = |mine: Pool, other: Pool| -> Result<Side> {
+        let mut partner = Partner::fork(Cores::get()?.second, move || run_after_run(&other))?;
+        Ok(Box::new(move || partner.together(|_| run_after_run(&mine)).map(|(a, b)| a + b)))
+    };
+    let (together, limit) = (two(pool.clone(), pool.clone())?, two(pool, apart)?);
+    Ok(Trial::new(together, move || run_after_run(&alone)).limit(limit))
 }

@@ -1,6 +1,6 @@
 //! Maps of `u64` to `u64` beside hashbrown with the same hash.
 
-use super::bare::{Touch, bare_table};
+use super::bare::{Touch, bare_removals, bare_table};
 use super::short;
 use crate::keys::{keys, queries};
 use crate::measure::{timed, tried};
@@ -107,11 +107,13 @@ pub fn ours_under_one_guard(map: Ours, questions: Rc<[u64]>) -> Side {
 }
 
 fn gets(n: u64, asked: Range<u64>) -> Result<Trial> {
-    let questions = queries(asked);
+    let questions = queries(asked.clone());
     let theirs = theirs_of(n);
     let (a, b) = (questions.clone(), questions);
     let ours = ours_under_one_guard(ours_of(n)?, a);
-    Ok(Trial::new(ours, move || Ok(ask(&b, |k| theirs.get(&k).copied()))))
+    let trial = Trial::new(ours, move || Ok(ask(&b, |k| theirs.get(&k).copied())));
+    let touch = if asked.start == 0 { Touch::Get } else { Touch::Look };
+    Ok(trial.limit(bare_table(n, asked, touch)))
 }
 
 fn ours_under_a_guard_each(map: Ours, questions: Rc<[u64]>) -> Side {
@@ -174,7 +176,8 @@ pub fn ours_overwriting(map: Ours, questions: Rc<[u64]>) -> Side {
 fn overwrites(n: u64) -> Result<Trial> {
     let (mut theirs, questions) = (theirs_of(n), queries(0..n));
     let ours = ours_overwriting(ours_of(n)?, questions.clone());
-    Ok(Trial::new(ours, move || Ok(ask(&questions, |k| theirs.insert(k, k)))))
+    let trial = Trial::new(ours, move || Ok(ask(&questions, |k| theirs.insert(k, k))));
+    Ok(trial.limit(bare_table(n, 0..n, Touch::Put)))
 }
 
 /// Removes every key, in the order in which they were put in; they are put back outside of the time.
@@ -192,12 +195,13 @@ pub fn ours_removing(map: Ours, n: u64) -> Side {
 
 fn removals(n: u64) -> Result<Trial> {
     let mut theirs = theirs_of(n);
-    Ok(Trial::new(ours_removing(ours_of(n)?, n), move || {
+    let trial = Trial::new(ours_removing(ours_of(n)?, n), move || {
         let ns =
             timed(n as usize, || keys(0..n).filter_map(|k| theirs.remove(&k)).fold(0, u64::wrapping_add));
         theirs.extend(keys(0..n).map(|k| (k, !k)));
         Ok(ns)
-    }))
+    });
+    Ok(trial.limit(bare_removals(n)))
 }
 
 fn sum(entries: impl Iterator<Item = (u64, u64)>) -> u64 {

@@ -1,6 +1,7 @@
 //! The rows, a file for each group.
 
 mod bare;
+mod bare_text;
 mod boost;
 mod chains;
 mod growth;

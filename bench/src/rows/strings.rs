@@ -1,5 +1,6 @@
 //! Maps of texts to `u64` beside hashbrown of `String`.
 
+use super::bare_text::bare_texts;
 use super::short;
 use crate::keys::Texts;
 use crate::measure::timed;
@@ -42,7 +43,7 @@ pub fn theirs_of(texts: &Texts) -> HashMap<String, u64, SameHash> {
 }
 
 /// Asks the questions, over and over until there are enough, and times each.
-fn ask(questions: &Texts, mut get: impl FnMut(&str) -> Option<u64>) -> f64 {
+pub fn ask(questions: &Texts, mut get: impl FnMut(&str) -> Option<u64>) -> f64 {
     let rounds = LOOKUPS.div_ceil(questions.len());
     timed(rounds * questions.len(), || {
         let mut sum = 0u64;
@@ -66,5 +67,6 @@ fn gets(n: u64, length: usize) -> Result<Trial> {
     let (all, questions) = (Texts::all(n, length), Texts::queries(n, length));
     let theirs = theirs_of(&all);
     let ours = ours_asked(ours_of(&all)?, questions.clone());
-    Ok(Trial::new(ours, move || Ok(ask(&questions, |k| theirs.get(k).copied()))))
+    let limit = bare_texts(&all, questions.clone())?;
+    Ok(Trial::new(ours, move || Ok(ask(&questions, |k| theirs.get(k).copied()))).limit(limit))
 }

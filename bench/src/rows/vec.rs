@@ -57,16 +57,19 @@ fn pushes(n: usize, room: usize) -> Result<Trial> {
             vec
         }))
     };
-    // The least there is to do: as many stores into memory that is there.
+    Ok(Trial::new(ours_pushing(n, room)?, theirs).limit(bare_pushes(n)))
+}
+
+/// The least there is to do: as many stores into memory that is there.
+pub fn bare_pushes(n: usize) -> Side {
     let mut memory = vec![1u64; n];
-    let limit = move || {
+    Box::new(move || {
         Ok(timed(n, || {
             for (i, place) in memory.iter_mut().enumerate() {
                 *place = black_box(i as u64);
             }
         }))
-    };
-    Ok(Trial::new(ours_pushing(n, room)?, theirs).limit(limit))
+    })
 }
 
 fn indexes(n: usize) -> Result<Trial> {

@@ -1,8 +1,8 @@
-//! When a log forgets the vector pushed to last.
+//! When a log forgets the vector pushed to last, and the map changed last.
 
 use super::World;
-use crate::ShVec;
-use aquifer_pool::log::{Kind, LogCx, RecordView};
+use crate::{ShMap, ShVec};
+use aquifer_pool::log::{Kind, LogCx, RecordView, ResolvedTable};
 use std::ptr::NonNull;
 
 type Numbers = World<ShVec<u64>>;
@@ -81,5 +81,95 @@ fn another_vector_takes_its_place() {
         world.place()[i % 2].push(i as u64).unwrap();
     }
     assert_eq!(world.place()[0].len() + world.place()[1].len(), 102);
+    world.check();
+}
+
+type Map = World<ShMap<u64, u64>>;
+
+/// A map that was changed, whose log knows its table.
+fn changed() -> Map {
+    let mut world = Map::new(true);
+    world.place().reserve(100).unwrap();
+    world.place().insert(1, 1).unwrap();
+    world.place().insert(2, 2).unwrap();
+    assert!(is_table_known(&mut world));
+    world
+}
+
+fn is_table_known(world: &mut Map) -> bool {
+    let header = std::ptr::from_ref(&world.place().header).addr();
+    world.log().resolved_table(header).is_some()
+}
+
+#[test]
+fn what_forgets_a_vector_forgets_a_map() {
+    let record = |log: &LogCx| {
+        let op = log.begin();
+        log.push(RecordView::new(Kind::Nothing, 0, 0));
+        op.commit();
+    };
+    let held = |log: &LogCx| {
+        log.hold();
+        log.close();
+    };
+    let lent = |log: &LogCx| {
+        log.loan();
+        log.close();
+    };
+    for what in [record as fn(&LogCx), held, lent, LogCx::forget_resolved] {
+        let mut world = changed();
+        what(world.log());
+        assert!(!is_table_known(&mut world));
+        world.place().remove(&1).unwrap();
+        world.place().insert(3, 3).unwrap();
+        assert_eq!(world.place().len(), 2);
+        world.check();
+    }
+}
+
+#[test]
+fn a_map_is_known_only_while_its_log_is_idle() {
+    let mut world = changed();
+    let header = std::ptr::from_ref(&world.place().header).addr();
+    let log = world.log();
+    let table = ResolvedTable { first: NonNull::dangling(), mask: 3, header: 0 };
+    let op = log.begin();
+    log.push(RecordView::new(Kind::Nothing, 0, 0));
+    log.note_resolved_table(header, table);
+    assert!(log.resolved_table(header).is_none());
+    op.commit();
+    log.hold();
+    log.note_resolved_table(header, table);
+    assert!(log.resolved_table(header).is_none());
+    log.close();
+}
+
+#[test]
+fn a_larger_table_takes_the_place_of_the_known_one() {
+    let mut world = changed();
+    for i in 0..10_000 {
+        world.place().insert(i, !i).unwrap();
+    }
+    for i in (0..10_000).step_by(3) {
+        assert_eq!(world.place().remove(&i), Some(!i));
+    }
+    world.place().shrink_to_fit().unwrap();
+    for i in 0..10_000 {
+        assert_eq!(world.place().insert(i, i).unwrap(), (i % 3 != 0).then_some(!i));
+    }
+    world.place().clear();
+    assert_eq!(world.place().insert(1, 1).unwrap(), None);
+    assert_eq!(world.place().len(), 1);
+    world.check();
+}
+
+#[test]
+fn two_maps_are_known_in_turns() {
+    let mut world = World::<ShVec<ShMap<u64, u64>>>::new(true);
+    world.place().extend([[(1u64, 1u64)], [(2, 2)]]).unwrap();
+    for i in 0..1000 {
+        world.place()[i as usize % 2].insert(i, i).unwrap();
+        world.place()[i as usize % 2].remove(&(i / 2)).unwrap_or(0);
+    }
     world.check();
 }

@@ -31,11 +31,13 @@ use crate::place::Place;
 use crate::relocatable::{Emplace, Relocatable};
 use crate::schema::{Schema, Shape};
 use crate::set::ShSet;
-use aquifer_pool::log::{LogCx, Op};
+use aquifer_pool::log::{LogCx, Op, Pair, ResolvedTable};
 use aquifer_pool::{Error, Result};
 use std::borrow::Borrow;
+use std::hint::cold_path;
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, offset_of};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// A map that may be changed: its header, and the log that the changes go to.
@@ -61,6 +63,20 @@ pub(crate) struct Full<'a, K, V> {
     map: MapMut<'a, K, V>,
     slot: *mut Slot<K, V>,
 }
+
+/// A map of plain data whose log is idle: changes need neither be undone with others nor free anything.
+struct Simple<K, V> {
+    table: Table<K, V>,
+    /// Offset of the map's header.
+    header: u64,
+}
+
+impl<K, V> Clone for Simple<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Simple<K, V> {}
 
 /// A word of a map's header.
 #[derive(Clone, Copy)]
@@ -111,7 +127,7 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
 
     #[inline(always)]
     fn seed(&self) -> Seed {
-        self.reach().seed()
+        self.log.hash_seed()
     }
 
     #[inline(always)]
@@ -127,8 +143,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     }
 
     #[inline(always)]
-    fn offset_of_counts(&self) -> u64 {
-        ptr::offset_of_container(self.header.addr()) + offset_of!(Header, counts) as u64
+    fn offset(&self) -> u64 {
+        ptr::offset_of_container(self.header.addr())
     }
 
     #[inline(always)]
@@ -141,31 +157,40 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         mem::change(self.log, self.word(word), value);
     }
 
+    /// Control byte and counts as they are, of the map whose header is at `header` in the pool.
+    #[inline(always)]
+    fn marks(&self, header: u64, table: Table<K, V>, index: usize) -> Pair {
+        Pair {
+            offset: header + offset_of!(Header, counts) as u64,
+            word: self.header().counts,
+            byte_offset: self.offset_of_control(table, index & table.mask),
+            byte: table.control(index),
+        }
+    }
+
     /// Changes a control byte and the counts, within the open operation.
     #[inline]
     fn mark(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
-        let (old, word) = (table.control(index), self.word(Word::Counts));
+        let old = self.marks(self.offset(), table, index);
         for repeat in table.repeats(index) {
-            mem::save_byte(self.log, self.offset_of_control(table, repeat), old);
+            mem::save_byte(self.log, self.offset_of_control(table, repeat), old.byte);
         }
-        let byte_offset = self.offset_of_control(table, index & table.mask);
-        self.log.save_pair(word, self.offset_of_counts(), byte_offset, old);
+        self.log.save_pair(old);
         // The entry before the byte that says it is there.
         compiler_fence(Ordering::SeqCst);
         table.set_control(index, byte);
-        word.store(counts.packed(), Ordering::Relaxed);
+        self.word(Word::Counts).store(counts.packed(), Ordering::Relaxed);
     }
 
     /// The same as an operation of its own, on an idle log.
     #[inline(always)]
-    fn mark_alone(&self, table: Table<K, V>, index: usize, byte: u8, counts: Counts) {
+    fn mark_alone(&self, Simple { table, header }: Simple<K, V>, index: usize, byte: u8, counts: Counts) {
         // The log was idle before the key was hashed and compared.
         if table.is_repeated(index) || (is_hashed_by_others::<K>() && !self.log.is_idle()) {
             return self.again().mark_repeated(table, index, byte, counts);
         }
-        let (old, word) = (table.control(index), self.word(Word::Counts));
-        let byte_offset = self.offset_of_control(table, index & table.mask);
-        self.log.change_pair(word, self.offset_of_counts(), byte_offset, old, || {
+        let word = self.word(Word::Counts);
+        self.log.change_pair(self.marks(header, table, index), || {
             table.set_one_control(index, byte);
             word.store(counts.packed(), Ordering::Relaxed);
         });
@@ -178,12 +203,38 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         self.mark(table, index, byte, counts);
         // Dead before this: the entry is not in, or not out. After: it is.
         op.commit();
+        // The log has forgotten the map over these records, which have left the table where it is.
+        self.resolve_simple();
     }
 
-    /// Whether entries own nothing, and the log is idle: changes need neither be undone with others nor free anything.
+    /// The map, if its entries own nothing, it has a table, and the log is idle.
     #[inline(always)]
-    fn is_simple(&self) -> bool {
-        is_plain::<K>() && is_plain::<V>() && self.log.is_idle()
+    fn simple(&self) -> Option<Simple<K, V>> {
+        if !is_plain::<K>() || !is_plain::<V>() {
+            return None;
+        }
+        let known = || self.log.resolved_table(self.header.addr());
+        let ResolvedTable { first, mask, header } = match known() {
+            Some(known) => known,
+            None => {
+                cold_path();
+                self.again().resolve_simple();
+                known()?
+            }
+        };
+        Some(Simple { table: Table::at(first.as_ptr(), mask), header })
+    }
+
+    /// Has the log know the map, if it is idle and there is a table.
+    #[inline(never)]
+    fn resolve_simple(self) {
+        if self.log.is_idle()
+            && let Some(table) = self.header().table::<K, V>()
+            && let Some(first) = NonNull::new(table.slot(0))
+        {
+            let known = ResolvedTable { first: first.cast(), mask: table.mask, header: self.offset() };
+            self.log.note_resolved_table(self.header.addr(), known);
+        }
     }
 
     /// Before entries are moved or dropped: see [`release_locks_in`].

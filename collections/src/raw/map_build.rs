@@ -111,7 +111,7 @@ impl<K: Key, V: Relocatable> Builder<'_, K, V> {
     }
 
     fn finish(self) -> Header {
-        let counts = Counts { items: self.items, growth_left: self.left };
+        let counts = Counts::new(self.items, self.left);
         match self.table {
             None => Header::new(),
             Some(table) => Header { block: self.offset, mask: table.mask as u64, counts: counts.packed() },

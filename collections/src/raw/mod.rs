@@ -3,6 +3,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | `ptr` | from a container to its pool, and from an offset to an address |
+//! | `bytes` | comparing short texts |
 //! | `mem` | blocks, old bytes, removal: the steps that all containers share |
 //! | `types` | what the collections are to the rest of the crate, and what they are built from |
 //! | `vec` (an operation or two to a file), `boxed`, `string` | containers with one block |
@@ -10,6 +11,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod boxed;
+pub(crate) mod bytes;
 pub(crate) mod group;
 pub(crate) mod map;
 pub(crate) mod map_build;

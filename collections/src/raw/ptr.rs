@@ -68,13 +68,6 @@ impl Reach {
         unsafe { (*self.base.cast::<Header>()).hash_seed }
     }
 
-    /// Seed of the keyed hash, after a resolve.
-    #[inline(always)]
-    pub(crate) fn seed_of_resolved(self) -> Seed {
-        // SAFETY: what was resolved is less than a limit, which is 0 where no pool lies; the rest as in `seed`.
-        unsafe { (*self.base.cast::<Header>()).hash_seed }
-    }
-
     #[cold]
     #[inline(never)]
     fn beyond(self, offset: u64, len: u64) -> ! {
@@ -91,6 +84,13 @@ impl Reach {
 #[inline(always)]
 pub(crate) fn resolve<C>(container: &C, offset: u64, len: u64) -> *mut u8 {
     Reach::of(container).resolve(offset, len)
+}
+
+/// Seed of the keyed hash of the pool that a container lies in, after a resolve.
+#[inline(always)]
+pub(crate) fn seed_of_resolved<C>(container: &C) -> Seed {
+    // What was resolved is less than a limit, which is 0 where no pool lies.
+    granule(std::ptr::from_ref(container).addr()).seed()
 }
 
 /// Offset of a container that lies in a pool, by its address.

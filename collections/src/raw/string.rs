@@ -9,11 +9,13 @@
 //!
 //! 24 zero bytes are the empty string.
 
+use super::bytes;
 use super::mem;
 use super::ptr::{self, Reach};
 use crate::place::Place;
 use crate::string::ShString;
 use aquifer_pool::Result;
+use aquifer_pool::granule::granule;
 use aquifer_pool::log::LogCx;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +24,7 @@ pub(crate) const INLINE: usize = 22;
 const IN_BLOCK: u64 = 0xff;
 const TAG_SHIFT: u32 = 56;
 const CAP: u64 = (1 << TAG_SHIFT) - 1;
+const NO_TEXT: &str = "a string has a tag or a block that none can have";
 
 /// Header of a string.
 ///
@@ -69,7 +72,7 @@ impl Header {
                 Text::Block { offset: self.word(0), len: self.word(1) as usize, cap: (last & CAP) as usize }
             }
             len if len as usize <= INLINE => Text::Inline(len as usize),
-            _ => ptr::damaged("a string has a tag that none can have"),
+            _ => ptr::damaged(NO_TEXT),
         }
     }
 
@@ -84,19 +87,52 @@ impl Header {
         unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(at, len)) }
     }
 
-    /// The bytes of the text, if there are as many as `len`: of a string in a pool that can be reached so.
+    /// A word, read plainly, so that the compiler may lift other reads over this one.
     #[inline(always)]
-    pub(crate) fn bytes_if(&self, len: usize, reach: Reach) -> Option<&[u8]> {
-        let (at, len) = match self.text() {
-            Text::Inline(inline) if inline == len => (std::ptr::from_ref(self).cast(), inline),
-            Text::Block { offset, len: in_block, .. } if in_block == len && len > 0 => {
-                (reach.resolve(offset, len as u64).cast_const(), len)
+    fn plain_word(&self, i: usize) -> u64 {
+        // SAFETY: a word of the header, which nobody changes while it is borrowed.
+        unsafe { self.words[i].as_ptr().read() }
+    }
+
+    /// Whether the text is this one: of a string in a pool that can be reached so.
+    ///
+    /// By the length of the other one first, which is the same all through most loops.
+    #[inline(always)]
+    pub(crate) fn is_text(&self, text: &[u8], reach: Reach) -> bool {
+        let (tag, len) = (self.plain_word(2) >> TAG_SHIFT, text.len());
+        let is_inline = tag == len as u64;
+        // SAFETY: only where the tag says that so many bytes of text stand in the header.
+        let inline = || unsafe { std::slice::from_raw_parts(std::ptr::from_ref(self).cast(), len) };
+        match len {
+            4..8 if is_inline => bytes::same_4_to_8(inline(), text),
+            8..=16 if is_inline => bytes::same_8_to_16(inline(), text),
+            17..=INLINE if is_inline => bytes::same_16_to_32(inline(), text),
+            17.. if tag == IN_BLOCK && self.plain_word(1) == len as u64 => {
+                let block = reach.resolve(self.plain_word(0), len as u64).cast_const();
+                // SAFETY: in bounds by `resolve`.
+                let own = unsafe { std::slice::from_raw_parts(block, len) };
+                if len <= 32 { bytes::same_16_to_32(own, text) } else { own == text }
             }
-            Text::Block { len: 0, .. } if len == 0 => (std::ptr::dangling(), 0),
+            _ => self.is_any_text(text).unwrap_or_else(|| ptr::damaged(NO_TEXT)),
+        }
+    }
+
+    /// The same for any text; `None` if the header is none. As a call that neither panics nor writes, so that the compiler may lift what it
+    /// likes over it.
+    #[cold]
+    #[inline]
+    fn is_any_text(&self, text: &[u8]) -> Option<bool> {
+        let own = std::ptr::from_ref(self).cast::<u8>();
+        let (at, len) = match self.plain_word(2) >> TAG_SHIFT {
+            IN_BLOCK => (
+                granule(own.addr()).resolve(self.plain_word(0), self.plain_word(1))?.cast_const(),
+                self.plain_word(1) as usize,
+            ),
+            len if len as usize <= INLINE => (own, len as usize),
             _ => return None,
         };
-        // SAFETY: as in `as_str`: within the header, or in bounds by `resolve`.
-        Some(unsafe { std::slice::from_raw_parts(at, len) })
+        // SAFETY: in bounds by `resolve`, or within the header.
+        Some(unsafe { std::slice::from_raw_parts(at, len) } == text)
     }
 
     /// Bytes of text that fit without another block.
@@ -279,5 +315,32 @@ mod tests {
         }
         assert_eq!(Header::empty().as_str(), "");
         assert_eq!(Header::empty().capacity(), INLINE);
+    }
+
+    /// A header at an address where no pool lies, so that it must hold its text itself.
+    fn is(text: &str, other: &str) -> bool {
+        let header = Header::inline(text.as_bytes());
+        header.is_text(other.as_bytes(), Reach::of(&header))
+    }
+
+    #[test]
+    fn a_short_text_is_itself_and_no_other() {
+        let all = "abcdefghijklmnopqrstuvwxyz";
+        for len in 0..=INLINE {
+            assert!(is(&all[..len], &all[..len]), "{len}");
+            assert!((0..=all.len()).filter(|n| *n != len).all(|n| !is(&all[..len], &all[..n])), "{len}");
+            for i in 0..len {
+                let mut other = all[..len].to_string();
+                other.replace_range(i..=i, "#");
+                assert!(!is(&all[..len], &other), "byte {i} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "damaged")]
+    fn what_is_no_header_is_compared_with_nothing() {
+        let header = Header::of_words([0, 0, 0x17 << TAG_SHIFT]);
+        header.is_text(b"abcdefgh", Reach::of(&header));
     }
 }

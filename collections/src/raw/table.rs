@@ -37,23 +37,49 @@ pub(crate) struct Slot<K, V> {
 pub(crate) struct Header {
     pub(crate) block: u64,
     pub(crate) mask: u64,
-    /// Items in the low half, growth left in the high one: they change together, by one store.
+    /// [`Counts`].
     pub(crate) counts: u64,
 }
 
 const _: () = assert!(size_of::<Header>() == 24);
 
-/// `items` and `growth_left`.
+/// Items in the low half, growth left in the high one: they change together, by one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) items: u32,
-    pub(crate) growth_left: u32,
-}
+pub(crate) struct Counts(u64);
 
 impl Counts {
     #[inline(always)]
+    pub(crate) fn new(items: u32, growth_left: u32) -> Counts {
+        Counts(items as u64 | (growth_left as u64) << 32)
+    }
+
+    #[inline(always)]
+    pub(crate) fn items(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline(always)]
+    pub(crate) fn growth_left(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[inline(always)]
     pub(crate) fn packed(self) -> u64 {
-        self.items as u64 | (self.growth_left as u64) << 32
+        self.0
+    }
+
+    /// With one item more, in a slot that had this control byte.
+    #[inline(always)]
+    pub(crate) fn with_one(self, control: u8) -> Counts {
+        let from_growth = control == EMPTY && self.growth_left() > 0;
+        Counts(self.0.wrapping_add(1).wrapping_sub((from_growth as u64) << 32))
+    }
+
+    /// With one item less, whose slot has this control byte then.
+    #[inline(always)]
+    pub(crate) fn without_one(self, control: u8) -> Counts {
+        let to_growth = ((control == EMPTY) as u64) << 32;
+        Counts(self.0.wrapping_add(to_growth).wrapping_sub((self.items() > 0) as u64))
     }
 }
 
@@ -64,7 +90,7 @@ impl Header {
 
     #[inline(always)]
     pub(crate) fn counts(&self) -> Counts {
-        Counts { items: self.counts as u32, growth_left: (self.counts >> 32) as u32 }
+        Counts(self.counts)
     }
 
     #[inline(always)]
@@ -87,7 +113,7 @@ impl Header {
         }
         let mask = self.mask();
         let block = reach.resolve(self.block, bytes::<K, V>(mask + 1) as u64);
-        Some((Table::at(block, mask), reach.seed_of_resolved()))
+        Some((Table::at(block, mask), ptr::seed_of_resolved(self)))
     }
 
     /// Slots less one. A table with more than 32 bits of them is damaged, and bounds are checked by what is left.
@@ -273,17 +299,17 @@ impl<K, V> Table<K, V> {
         if self.mask >= WIDTH - 1 { bits } else { Bits(bits.0 & ((1 << self.buckets()) - 1)) }
     }
 
-    /// In a table that is larger than the second cache of most processors: asks for the slots where the look-up of this hash begins, before the
+    /// In a table that is larger than the second cache of most processors: asks for the slots from `at` on, where the look-up of a hash begins, before the
     /// control bytes have said which of them it is. Most entries stand in the first few, so that the two waits for memory become one.
     #[inline(always)]
-    fn prefetch_first_slots(self, hash: u64) -> u64 {
+    fn prefetch_slots(self, at: usize, then: u64) -> u64 {
         const LARGE: usize = 4 << 20;
         if self.mask > const { LARGE / (size_of::<Slot<K, V>>() + 1) } {
             // Out of the way of small tables, where an instruction is worth more than a wait here.
             cold_path();
-            return prefetch(self.slot(hash as usize).cast(), hash);
+            return prefetch(self.slot(at).cast(), then);
         }
-        hash
+        then
     }
 
     /// Where the look-up of a hash begins.
@@ -296,18 +322,30 @@ impl<K, V> Table<K, V> {
     ///
     /// By key and not by closure: what a closure calls is not always inlined, and a call of what may panic keeps the compiler from lifting
     /// anything out of a loop of look-ups.
+    ///
+    /// With `AHEAD`, the slots are asked for behind the branch that finds a fingerprint. The address waits for nothing but the hash, and the processor
+    /// goes past that branch before the control bytes are there, the way that the last look-ups went: those that find their keys ask for the slots early,
+    /// those that find nothing do not ask.
     #[inline(always)]
-    fn find_in<Q>(self, group: Group, at: usize, hash: u64, key: &Q, reach: Reach) -> Option<*mut Slot<K, V>>
+    fn find_in<const AHEAD: bool, Q>(
+        self,
+        group: Group,
+        at: usize,
+        hash: u64,
+        key: &Q,
+        reach: Reach,
+    ) -> Option<usize>
     where
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
         let mut equal = group.equal(fingerprint(hash));
         while let Some(bit) = equal.first() {
-            let slot = self.slot(at + bit);
+            let bit = if AHEAD { self.prefetch_slots(at, bit as u64) as usize } else { bit };
+            let index = (at + bit) & self.mask;
             // SAFETY: the slot's control byte says that it is full, and entries are stored before that.
-            if key.is_key(unsafe { &(*slot).key }, reach) {
-                return Some(slot);
+            if key.is_key(unsafe { &(*self.slot(index)).key }, reach) {
+                return Some(index);
             }
             cold_path(); // another key with the same fingerprint
             equal = equal.without_first();
@@ -322,11 +360,20 @@ impl<K, V> Table<K, V> {
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
-        let hash = self.prefetch_first_slots(hash);
+        Some(self.slot(self.find_index(hash, key, reach)?))
+    }
+
+    /// The number of that slot.
+    #[inline(always)]
+    pub(crate) fn find_index<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<usize>
+    where
+        K: Borrow<Q> + 'static,
+        Q: ShHash + Eq + ?Sized,
+    {
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(slot) = self.find_in(group, at, hash, key, reach) {
-            return Some(slot);
+        if let Some(index) = self.find_in::<true, Q>(group, at, hash, key, reach) {
+            return Some(index);
         }
         if group.empty().any() {
             return None;
@@ -337,7 +384,7 @@ impl<K, V> Table<K, V> {
 
     /// The same from the second group on.
     #[inline(always)]
-    fn find_behind<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<*mut Slot<K, V>>
+    fn find_behind<Q>(self, hash: u64, key: &Q, reach: Reach) -> Option<usize>
     where
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
@@ -346,8 +393,8 @@ impl<K, V> Table<K, V> {
         loop {
             probe.step()?;
             let group = self.group(probe.at);
-            if let Some(slot) = self.find_in(group, probe.at, hash, key, reach) {
-                return Some(slot);
+            if let Some(index) = self.find_in::<false, Q>(group, probe.at, hash, key, reach) {
+                return Some(index);
             }
             if group.empty().any() {
                 return None;
@@ -376,11 +423,11 @@ impl<K, V> Table<K, V> {
         K: Borrow<Q> + 'static,
         Q: ShHash + Eq + ?Sized,
     {
-        let hash = self.prefetch_first_slots(hash);
+        let hash = self.prefetch_slots(hash as usize, hash);
         let at = self.probe(hash).at;
         let group = self.group(at);
-        if let Some(slot) = self.find_in(group, at, hash, key, reach) {
-            return Slotted::Full(slot);
+        if let Some(index) = self.find_in::<false, Q>(group, at, hash, key, reach) {
+            return Slotted::Full(self.slot(index));
         }
         match group.free().first() {
             Some(bit) if group.empty().any() => Slotted::Free((at + bit) & self.mask),
@@ -461,7 +508,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// What the control byte of a full slot becomes when its entry goes: [`EMPTY`] if no probe has ever had to pass it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn vacated(self, index: usize) -> u8 {
         if self.mask < WIDTH - 1 {
             // Every group sees every slot, and one of them is empty: no probe looks at a second group.
@@ -471,6 +518,14 @@ impl<K, V> Table<K, V> {
         let after = self.group(index).empty();
         // A group that holds this slot and no empty one may have been passed.
         if before.trailing_clear() + after.leading_clear() >= WIDTH { DELETED } else { EMPTY }
+    }
+
+    /// Whether an empty slot is near on both sides of a full one: then every group that holds this slot holds one of them, and it becomes [`EMPTY`]. One
+    /// group is looked at and not two, which tells it of nearly all slots of tables that are not close to full. Not for tables with fewer than 16 slots.
+    #[inline(always)]
+    pub(crate) fn is_alone(self, index: usize) -> bool {
+        let near = self.group(index.wrapping_sub(WIDTH / 2)).empty().0;
+        near & 0xff != 0 && near >> 8 != 0
     }
 }
 
@@ -505,6 +560,34 @@ mod tests {
                 assert_eq!(a, (i % buckets) as u8);
             }
         }
+    }
+
+    #[test]
+    fn a_slot_that_is_alone_becomes_empty() {
+        let buckets = 64;
+        let mut block = vec![0u64; bytes::<u64, u64>(buckets) / 8 + 2];
+        let table = Table::<u64, u64>::at(block.as_mut_ptr().cast(), buckets - 1);
+        let (mut random, mut alone, mut crowded) = (1u64, 0, 0);
+        for round in 0..2000 {
+            for i in 0..buckets {
+                random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                let byte = match (random >> 40 & 15 < round & 7, random >> 60 & 1) {
+                    (false, _) => i as u8,
+                    (true, 0) => DELETED,
+                    (true, _) => EMPTY,
+                };
+                table.set_control(i, byte);
+            }
+            for i in (0..buckets).filter(|i| table.control(*i) < DELETED) {
+                if !table.is_alone(i) {
+                    crowded += 1;
+                    continue;
+                }
+                alone += 1;
+                assert_eq!(table.vacated(i), EMPTY, "slot {i}");
+            }
+        }
+        assert!(alone > 1000 && crowded > 1000, "{alone} alone, {crowded} not");
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl LogCx {
     /// The log is not held open any more, and all in it is final or undone.
     #[inline]
     pub fn settle(&self) {
+        self.done.set(0);
         if self.noted.get() {
             self.forget_noted();
         }
@@ -118,7 +119,7 @@ impl SeatCtx {
     /// # Errors
     /// `WouldDeadlock` then: that thread may wait for this one to end, and these changes for both.
     pub fn refuse_unsettled(&self, offset: u64) -> Result<()> {
-        match siblings::are_unsettled() && siblings::concern(self.pool().id(), self.number(), offset) {
+        match siblings::unsettled() != 0 && siblings::concern(self.pool().id(), self.number(), offset) {
             true => Err(Error::WouldDeadlock(
                 "another thread of this process has moved, made or lent the lock by changes that are not final",
             )),

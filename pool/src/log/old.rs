@@ -29,7 +29,7 @@ impl LogCx {
     /// As for [`save`](Self::save); `at` is the address of `offset`.
     unsafe fn save_bytes(&self, at: *const u8, offset: u64, len: usize) {
         let count = bytes_records(len) - 1;
-        self.resolved.forget();
+        self.forget_resolved();
         self.reserve_or_panic(count + 1);
         let head = self.head();
         let n = (head & N) as u32;

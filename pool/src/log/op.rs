@@ -10,8 +10,6 @@ pub struct Op<'a> {
     pub(super) base: u32,
     /// What held the log open when it began.
     pub(super) before: u32,
-    /// [`LogCx::finished`] when it began.
-    pub(super) finished: u32,
     pub(super) thread: PhantomData<*mut ()>,
 }
 
@@ -30,7 +28,7 @@ impl<'a> Op<'a> {
         if cx.took.get() > base {
             cx.commit_with_taken(base, before, || ());
         } else if cx.is_open() {
-            cx.note_finished(base);
+            cx.note_done(base);
             cx.commit_open(base, before);
         } else {
             cx.commit_from(base);
@@ -46,7 +44,7 @@ impl<'a> Op<'a> {
             return cx.commit_with_taken(base, before, between);
         }
         if cx.is_open() {
-            cx.note_finished(base);
+            cx.note_done(base);
             cx.commit_open(base, before);
             return between();
         }
@@ -64,8 +62,8 @@ impl<'a> Op<'a> {
 
 impl Op<'_> {
     /// Undoes it, with all that was finished within it: for who lends nothing of that beyond the operation's end.
-    pub fn roll_back(mut self) {
-        self.finished = self.cx.finished.get();
+    pub fn roll_back(self) {
+        self.cx.done.set(self.cx.done.get().min(self.base));
     }
 
     /// Whether anything was done since it began.
@@ -84,7 +82,7 @@ impl Drop for Op<'_> {
         if cx.holders() > self.before / HOLD {
             outlives("a value taken within a call has outlived the failure of that call");
         }
-        if cx.finished.get() != self.finished {
+        if cx.done.get() > base {
             outlives(
                 "a call has failed, within which its source had changed what becomes final no sooner than the call",
             );

@@ -4,7 +4,7 @@ use super::*;
 
 impl LogCx {
     pub(super) fn undo_to(&self, base: u32) {
-        self.resolved.forget();
+        self.forget_resolved();
         loop {
             let n = self.len();
             if n <= base {

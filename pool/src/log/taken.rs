@@ -66,12 +66,12 @@ impl LogCx {
         if taken.others == 0 && held != 0 {
             // A transaction, another value, or an operation around this one, decides later about all of it.
             self.begin_at(base);
-            self.note_finished(base);
+            self.note_done(base);
             return between();
         }
         // Still held open only by the value that this very operation has removed, of which nothing is in the log yet: its hold begins anew
         // behind the commit.
-        self.state.set(0);
+        self.set_state(0);
         let from = self.from.replace(u32::MAX).min(base);
         let pending = self.make_final(from);
         between();
@@ -79,7 +79,7 @@ impl LogCx {
             self.carry_out_all();
         }
         self.end_joined(taken.others, |_| ());
-        self.state.set(held);
+        self.set_state(held);
         self.settle();
         if held != 0 {
             self.begin_at(self.len());
@@ -109,7 +109,7 @@ impl LogCx {
 
     fn end_joined(&self, others: u32, end: impl Fn(&LogCx)) {
         for other in self.seat().logs().iter().filter(|l| others >> l.index & 1 != 0) {
-            other.state.set(0);
+            other.set_state(0);
             end(other);
             other.from.set(u32::MAX);
             other.settle();

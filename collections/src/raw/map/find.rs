@@ -31,7 +31,7 @@ impl Header {
     /// Entries that fit without a larger table.
     pub(crate) fn capacity(&self) -> usize {
         let c = self.counts();
-        c.items as usize + c.growth_left as usize
+        c.items() as usize + c.growth_left() as usize
     }
 
     /// All entries.

@@ -6,7 +6,7 @@ impl<K: Key, V: Relocatable> MapMut<'_, K, V> {
     /// Room for `more` entries.
     #[inline(always)]
     pub(crate) fn reserve(&self, more: usize) -> Result<()> {
-        if self.header().counts().growth_left as usize >= more { Ok(()) } else { self.again().grow(more) }
+        if self.header().counts().growth_left() as usize >= more { Ok(()) } else { self.again().grow(more) }
     }
 
     #[cold]
@@ -32,10 +32,7 @@ impl<K: Key, V: Relocatable> MapMut<'_, K, V> {
         let old = self.header().extent::<K, V>();
         self.change(Word::Block, offset);
         self.change(Word::Mask, buckets as u64 - 1);
-        self.change(
-            Word::Counts,
-            Counts { items, growth_left: table::room(buckets) as u32 - items }.packed(),
-        );
+        self.change(Word::Counts, Counts::new(items, table::room(buckets) as u32 - items).packed());
         if let Some((block, ..)) = old {
             mem::free(self.log, block);
         }

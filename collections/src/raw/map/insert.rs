@@ -9,18 +9,22 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
         K: Emplace<A>,
         V: Emplace<B>,
     {
-        if self.is_simple() { self.insert_simple(key, value) } else { self.insert_any(key, value) }
+        match self.simple() {
+            Some(simple) if self.header().counts().growth_left() > 0 => {
+                self.insert_simple(simple, key, value)
+            }
+            _ => self.insert_any(key, value),
+        }
     }
 
-    /// [`insert`](Self::insert) of plain data, on an idle log.
+    /// [`insert`](Self::insert) where there is room.
     #[inline(always)]
-    fn insert_simple<A, B>(self, key: A, value: B) -> Result<Option<V::Taken<'a>>>
+    fn insert_simple<A, B>(self, simple: Simple<K, V>, key: A, value: B) -> Result<Option<V::Taken<'a>>>
     where
         K: Emplace<A>,
         V: Emplace<B>,
     {
-        self.reserve(1)?;
-        let table = self.table();
+        let table = simple.table;
         let mut private = MaybeUninit::<K>::uninit();
         // SAFETY: room for a key; plain data owns nothing that would have to be undone.
         let key = unsafe {
@@ -48,12 +52,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
                     V::emplace(value, &raw mut (*slot).value, self.cx())?;
                     std::ptr::copy_nonoverlapping(key, &raw mut (*slot).key, 1);
                 }
-                self.mark_alone(
-                    table,
-                    index,
-                    table::fingerprint(hash),
-                    self.counts_with(table.control(index)),
-                );
+                let counts = self.header().counts().with_one(table.control(index));
+                self.mark_alone(simple, index, table::fingerprint(hash), counts);
                 Ok(None)
             }
         }
@@ -139,15 +139,9 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
             mem::note_made::<V>(self.log, open, slot.cast(), size_of::<Slot<K, V>>())?;
         }
         mem::reserve_log(self.log, 0)?;
-        self.mark(table, index, table::fingerprint(hash), self.counts_with(table.control(index)));
+        let counts = self.header().counts().with_one(table.control(index));
+        self.mark(table, index, table::fingerprint(hash), counts);
         Ok(slot)
-    }
-
-    /// The counts with one entry more, in a slot with this control byte.
-    #[inline(always)]
-    fn counts_with(&self, control: u8) -> Counts {
-        let Counts { items, growth_left } = self.header().counts();
-        Counts { items: items + 1, growth_left: growth_left.saturating_sub((control == EMPTY) as u32) }
     }
 
     /// Puts another value in place of one, which the caller gets.

@@ -8,28 +8,53 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     where
         K: Borrow<Q>,
     {
-        let (table, seed) = self.header().table_and_seed::<K, V>()?;
-        let slot = table.find(key.hash(seed), key, self.reach())?;
-        Some(self.remove_at(table, slot))
+        match self.simple() {
+            Some(simple) => {
+                let index = simple.table.find_index(key.hash(self.seed()), key, self.reach())?;
+                Some(self.remove_simple(simple, index))
+            }
+            None => self.remove_logged(key),
+        }
     }
 
     #[inline(always)]
-    fn remove_at(self, table: Table<K, V>, slot: *mut Slot<K, V>) -> V::Taken<'a> {
-        if self.is_simple() {
-            let index = table.index_of(slot);
-            let (byte, counts) = self.counts_without(table, index);
-            self.mark_alone(table, index, byte, counts);
-            // SAFETY: the slot's entry was unlinked just above, and is plain data.
-            return unsafe { V::taken(&raw const (*slot).value, self.cx()) };
+    fn remove_simple(self, simple: Simple<K, V>, index: usize) -> V::Taken<'a> {
+        let (table, counts) = (simple.table, self.header().counts());
+        if !table.is_repeated(index) && table.is_alone(index) && counts.items() > 0 {
+            return self.take_out(simple, index, EMPTY, counts);
         }
-        self.remove_any(table, slot)
+        self.remove_crowded(simple, index)
     }
 
     #[inline(never)]
-    fn remove_any(self, table: Table<K, V>, slot: *mut Slot<K, V>) -> V::Taken<'a> {
+    fn remove_crowded(self, simple: Simple<K, V>, index: usize) -> V::Taken<'a> {
+        let counts = self.header().counts();
+        self.take_out(simple, index, simple.table.vacated(index), counts)
+    }
+
+    /// Takes the value of a slot out, as an operation of its own.
+    #[inline(always)]
+    fn take_out(self, simple: Simple<K, V>, index: usize, byte: u8, counts: Counts) -> V::Taken<'a> {
+        self.mark_alone(simple, index, byte, counts.without_one(byte));
+        // SAFETY: the slot's entry was unlinked just above, and is plain data.
+        unsafe { V::taken(&raw const (*simple.table.slot(index)).value, self.cx()) }
+    }
+
+    #[inline(never)]
+    fn remove_logged<Q: ShHash + Eq + ?Sized>(self, key: &Q) -> Option<V::Taken<'a>>
+    where
+        K: Borrow<Q>,
+    {
+        let table = self.header().table::<K, V>()?;
+        let index = table.find_index(key.hash(self.seed()), key, self.reach())?;
+        Some(self.remove_at(table, index))
+    }
+
+    #[inline(never)]
+    fn remove_at(self, table: Table<K, V>, index: usize) -> V::Taken<'a> {
         self.release_locks();
-        let op = self.log.begin();
-        self.vacate(table, table.index_of(slot));
+        let (op, slot) = (self.log.begin(), table.slot(index));
+        self.vacate(table, index);
         // SAFETY: the slot's entry was unlinked just above; its bytes stay while the map is borrowed for `'a`.
         unsafe {
             K::discard(&raw const (*slot).key, self.cx());
@@ -40,17 +65,8 @@ impl<'a, K: Key, V: Relocatable> MapMut<'a, K, V> {
     /// Makes a full slot free, within the open operation.
     #[inline]
     fn vacate(&self, table: Table<K, V>, index: usize) {
-        let (byte, counts) = self.counts_without(table, index);
-        self.mark(table, index, byte, counts);
-    }
-
-    /// What a full slot's control byte and the counts become when its entry goes.
-    #[inline(always)]
-    fn counts_without(&self, table: Table<K, V>, index: usize) -> (u8, Counts) {
-        let Counts { items, growth_left } = self.header().counts();
         let byte = table.vacated(index);
-        let growth_left = growth_left + (byte == EMPTY) as u32;
-        (byte, Counts { items: items.saturating_sub(1), growth_left })
+        self.mark(table, index, byte, self.header().counts().without_one(byte));
     }
 
     /// Keeps what `keep` says; one operation for each entry that goes.
@@ -97,7 +113,11 @@ impl<'a, K: Key, V: Relocatable> Full<'a, K, V> {
         // The slot was found through a window that may have been outgrown since.
         let (table, slot) = (self.map.table(), ptr::offset_of_container(self.slot.addr()));
         let index = table.index_at(slot.wrapping_sub(self.map.header().block) as usize);
-        self.map.remove_at(table, table.slot(index))
+        let index = index & table.mask;
+        match self.map.simple() {
+            Some(simple) => self.map.remove_simple(simple, index),
+            None => self.map.remove_at(table, index),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Shelf {
 #[derive(Relocatable, DefaultInPool)]
 #[repr(C)]
 pub struct Bag {
-    list: ShVec<Numbers>,
+    pub(super) list: ShVec<Numbers>,
     names: ShVec<ShString>,
 }
 
@@ -51,7 +51,7 @@ fn with_shelf(pool: &Pool) -> Result<(), Error> {
     guard.map_mut().extend([1, 2, 3].map(|k| (k, ShMutex::new([k]))))
 }
 
-fn with_bag(pool: &Pool) -> Result<(), Error> {
+pub(super) fn with_bag(pool: &Pool) -> Result<(), Error> {
     sit(pool)?;
     let bag = pool.named::<ShMutex<Bag>>("bag")?;
     let mut guard = bag.lock()?;

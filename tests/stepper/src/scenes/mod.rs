@@ -10,6 +10,7 @@ mod heap;
 mod locks;
 mod maps;
 mod pools;
+mod retired;
 mod sets;
 mod strings;
 mod transactions;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Scene> {
         sets::scenes,
         transactions::scenes,
         guests::scenes,
+        retired::scenes,
         heap::scenes,
     ];
     subjects.iter().flat_map(|s| s()).collect()
