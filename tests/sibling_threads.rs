@@ -217,6 +217,18 @@ fn one_that_was_made_from_a_source_that_works_elsewhere() {
 }
 
 #[test]
+fn one_that_was_changed_beside_others_that_go() {
+    in_transactions(|s| {
+        s.list[0].lock().unwrap().extend_from_slice(&[5; 50]).unwrap();
+        drop(s.list.pop());
+        assert!(is_refused(&s.list[0]));
+        s.map[&1].lock().unwrap().extend_from_slice(&[5; 50]).unwrap();
+        drop(s.map.remove(&2));
+        assert!(is_refused(&s.map[&1]));
+    });
+}
+
+#[test]
 fn what_a_forgotten_guard_has_lent_is_free_once_its_lock_is_moved() {
     let pool = pool();
     let outer: Named<ShMutex<ShVec<ShMutex<ShVec<Numbers>>>>> = pool.named("outer").unwrap();
