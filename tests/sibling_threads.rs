@@ -230,6 +230,16 @@ fn one_that_was_changed_beside_others_that_go() {
 
 #[test]
 fn what_a_forgotten_guard_has_lent_is_free_once_its_lock_is_moved() {
+    forgotten_and_moved_by(|work| work());
+}
+
+#[test]
+fn what_a_forgotten_guard_has_lent_is_free_once_another_process_has_moved_its_lock() {
+    forgotten_and_moved_by(|work| Child::fork(|_| work()).finish());
+}
+
+/// A thread lends what a lock guards, and forgets its guard; then the lock is moved by `by`, and another thread takes what was lent.
+fn forgotten_and_moved_by(by: fn(&dyn Fn())) {
     let pool = pool();
     let outer: Named<ShMutex<ShVec<ShMutex<ShVec<Numbers>>>>> = pool.named("outer").unwrap();
     outer.lock().unwrap().push(ShMutex::new([ShMutex::new([1])])).unwrap();
@@ -245,8 +255,8 @@ fn what_a_forgotten_guard_has_lent_is_free_once_its_lock_is_moved() {
             go_on.wait();
         });
         forgotten.wait();
-        let mut guard = outer.lock().unwrap();
-        guard.insert(0, ShMutex::new([ShMutex::new([3])])).unwrap();
+        by(&|| outer.lock().unwrap().insert(0, ShMutex::new([ShMutex::new([3])])).unwrap());
+        let guard = outer.lock().unwrap();
         let inner = guard[1].lock().unwrap();
         let done = inner[0].lock().map(|list| assert_eq!(list.as_slice(), [1, 2]));
         go_on.wait();

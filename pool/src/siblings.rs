@@ -51,18 +51,21 @@ pub(crate) fn forget(log: Owner) {
     COUNT.store(all.len() as u64, Ordering::Relaxed);
 }
 
-/// The same for any log, be it another thread's or another process's, of which nothing is noted.
-pub(crate) fn forget_if_any(log: Owner) {
-    if unsettled() != 0 {
-        forget(log);
-    }
-}
-
-/// Whether a log of another seat concerns the lock at `offset`.
-pub(crate) fn concern(pool: u64, seat: u32, offset: u64) -> bool {
+/// Whether a log of another seat concerns the lock at `offset` that is not final. Others are forgotten: their locks were retired, perhaps by another process.
+///
+/// `is_final` is asked while nobody can note anything, nor forget: what is noted of a log that is final then is all of the past.
+pub(crate) fn concern(pool: u64, seat: u32, offset: u64, is_final: impl Fn(Owner) -> bool) -> bool {
     let is_concerned =
-        |e: &Extent| e.log.pool == pool && e.log.seat != seat && offset.wrapping_sub(e.first) < e.len;
-    EXTENTS.lock().iter().any(is_concerned)
+        |e: &&Extent| e.log.pool == pool && e.log.seat != seat && offset.wrapping_sub(e.first) < e.len;
+    let mut all = EXTENTS.lock();
+    while let Some(log) = all.iter().find(is_concerned).map(|e| e.log) {
+        if !is_final(log) {
+            return true;
+        }
+        all.retain(|e| e.log != log);
+        COUNT.store(all.len() as u64, Ordering::Relaxed);
+    }
+    false
 }
 
 // ---- fork: the table is locked over it; no thread that has noted anything is in the child
