@@ -263,3 +263,27 @@ fn forgotten_and_moved_by(by: fn(&dyn Fn())) {
         done.unwrap_or_else(|e| panic!("final since it was moved: {e}"));
     });
 }
+
+#[test]
+fn naming_leaves_nothing_noted() {
+    let pool = pool();
+    let mut first = None;
+    for i in 0..100 {
+        let name = format!("object {i}");
+        let made: Named<ShMutex<ShVec<Numbers>>> =
+            pool.named_with(&name, || ShMutex::new([ShMutex::new([1])])).unwrap();
+        first = first.or(Some(made));
+    }
+    let list: Named<ShMutex<ShVec<Numbers>>> = first.unwrap();
+    let mut guard = list.lock().unwrap();
+    // Where tables of names were that have become larger.
+    (0..300).for_each(|_| guard.push(ShMutex::new([1])).unwrap());
+    drop(guard);
+    std::thread::scope(|s| {
+        let all = s.spawn(|| {
+            let guard = list.lock().unwrap();
+            guard.iter().for_each(|l| change(l).unwrap_or_else(|e| panic!("{e}")));
+        });
+        all.join().unwrap();
+    });
+}
