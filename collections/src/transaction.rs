@@ -290,6 +290,8 @@ impl<'s> Session<'s> {
             true => op.commit(),
             false => {
                 self.running.unlock_undone();
+                // Before memory is given back, where others may have locks then. Who could be lent any of it has ended: no guard is left.
+                log.settle();
                 op.roll_back();
             }
         }

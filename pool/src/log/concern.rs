@@ -54,13 +54,20 @@ impl LogCx {
     #[inline]
     pub fn settle(&self) {
         self.done.set(0);
+        self.forget_noted();
+    }
+
+    /// What this log has noted is final, or undone.
+    #[inline]
+    pub(super) fn forget_noted(&self) {
         if self.noted.get() {
-            self.forget_noted();
+            self.forget_all();
         }
     }
 
     #[cold]
-    fn forget_noted(&self) {
+    #[inline(never)]
+    fn forget_all(&self) {
         self.noted.set(false);
         if self.seat().quick().is_alive() {
             siblings::forget(self.owner());
