@@ -5,7 +5,10 @@
 
 mod support;
 
-use aquifer::{DefaultInPool, MutexGuard, Named, Place, Pool, Relocatable, ShMap, ShMutex, ShRwLock, ShVec};
+use aquifer::{
+    DefaultInPool, MutexGuard, Named, Place, Pool, Relocatable, ShBox, ShMap, ShMutex, ShRwLock, ShVec,
+};
+use std::sync::atomic::Ordering;
 use support::Child;
 
 type Numbers = ShMutex<ShVec<u64>>;
@@ -312,4 +315,35 @@ fn a_reader_of_a_lock_that_a_failed_transaction_had_made() {
         let writes = s.spawn(|| all[0].try_write().is_ok());
         assert!(writes.join().unwrap(), "nobody reads it");
     });
+}
+
+#[test]
+fn one_who_died_between_the_two_stores_of_an_unlock() {
+    let pool = pool();
+    let boxes: Named<ShMutex<ShVec<ShBox<ShMutex<u64>>>>> = pool.named("boxes").unwrap();
+    let name: Named<ShMutex<u64>> = pool.named("name").unwrap();
+    let others: Named<ShMutex<ShVec<ShVec<u64>>>> = pool.named("others").unwrap();
+    for i in 0..100 {
+        boxes.lock().unwrap().push(ShBox::new(ShMutex::new(i))).unwrap();
+    }
+    let child = Child::fork_until_ready(|steps| {
+        let guard = boxes.lock().unwrap();
+        let offset = pool.raw().offset_of(std::ptr::from_ref::<ShMutex<u64>>(&guard[50]).cast()).unwrap();
+        drop(guard);
+        let seat = pool.raw().seat().unwrap();
+        *name.lock().unwrap() = seat.number() as u64 + 1;
+        // The lock is free, and the seat names it still.
+        seat.seat().held[7].store(offset, Ordering::SeqCst);
+        steps.reach_and_stay(1);
+    });
+    boxes.lock().unwrap().clear();
+    // What looks like the word of a lock that it holds.
+    let name = *name.lock().unwrap();
+    for _ in 0..300 {
+        others.lock().unwrap().push([name, name]).unwrap();
+    }
+    child.kill();
+    assert_eq!(pool.raw().bury_dead(), 1);
+    assert!(others.lock().unwrap().iter().all(|list| list.as_slice() == [name, name]));
+    assert_clean(&pool);
 }

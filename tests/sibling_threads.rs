@@ -217,7 +217,29 @@ fn one_that_was_made_from_a_source_that_works_elsewhere() {
 }
 
 #[test]
+fn one_that_was_changed_beside_others_that_go() {
+    in_transactions(|s| {
+        s.list[0].lock().unwrap().extend_from_slice(&[5; 50]).unwrap();
+        drop(s.list.pop());
+        assert!(is_refused(&s.list[0]));
+        s.map[&1].lock().unwrap().extend_from_slice(&[5; 50]).unwrap();
+        drop(s.map.remove(&2));
+        assert!(is_refused(&s.map[&1]));
+    });
+}
+
+#[test]
 fn what_a_forgotten_guard_has_lent_is_free_once_its_lock_is_moved() {
+    forgotten_and_moved_by(|work| work());
+}
+
+#[test]
+fn what_a_forgotten_guard_has_lent_is_free_once_another_process_has_moved_its_lock() {
+    forgotten_and_moved_by(|work| Child::fork(|_| work()).finish());
+}
+
+/// A thread lends what a lock guards, and forgets its guard; then the lock is moved by `by`, and another thread takes what was lent.
+fn forgotten_and_moved_by(by: fn(&dyn Fn())) {
     let pool = pool();
     let outer: Named<ShMutex<ShVec<ShMutex<ShVec<Numbers>>>>> = pool.named("outer").unwrap();
     outer.lock().unwrap().push(ShMutex::new([ShMutex::new([1])])).unwrap();
@@ -233,11 +255,35 @@ fn what_a_forgotten_guard_has_lent_is_free_once_its_lock_is_moved() {
             go_on.wait();
         });
         forgotten.wait();
-        let mut guard = outer.lock().unwrap();
-        guard.insert(0, ShMutex::new([ShMutex::new([3])])).unwrap();
+        by(&|| outer.lock().unwrap().insert(0, ShMutex::new([ShMutex::new([3])])).unwrap());
+        let guard = outer.lock().unwrap();
         let inner = guard[1].lock().unwrap();
         let done = inner[0].lock().map(|list| assert_eq!(list.as_slice(), [1, 2]));
         go_on.wait();
         done.unwrap_or_else(|e| panic!("final since it was moved: {e}"));
+    });
+}
+
+#[test]
+fn naming_leaves_nothing_noted() {
+    let pool = pool();
+    let mut first = None;
+    for i in 0..100 {
+        let name = format!("object {i}");
+        let made: Named<ShMutex<ShVec<Numbers>>> =
+            pool.named_with(&name, || ShMutex::new([ShMutex::new([1])])).unwrap();
+        first = first.or(Some(made));
+    }
+    let list: Named<ShMutex<ShVec<Numbers>>> = first.unwrap();
+    let mut guard = list.lock().unwrap();
+    // Where tables of names were that have become larger.
+    (0..300).for_each(|_| guard.push(ShMutex::new([1])).unwrap());
+    drop(guard);
+    std::thread::scope(|s| {
+        let all = s.spawn(|| {
+            let guard = list.lock().unwrap();
+            guard.iter().for_each(|l| change(l).unwrap_or_else(|e| panic!("{e}")));
+        });
+        all.join().unwrap();
     });
 }

@@ -357,3 +357,14 @@ fn plain_data_that_a_source_has_changed_within_a_call_that_fails_ends_the_proces
         keep_a_reference_to_what_a_failing_call_changed_in_place(false)
     });
 }
+
+#[test]
+fn a_source_may_panic_after_other_objects_were_named() {
+    let pool = pool();
+    let first: Named<ShMutex<ShVec<u64>>> = pool.named_with("first", || ShMutex::new([1])).unwrap();
+    let source =
+        || ShMutex::new(aquifer::from_iter(std::iter::once_with(|| -> u64 { panic!("on purpose") })));
+    let made = catch_unwind(AssertUnwindSafe(|| pool.named_with::<ShMutex<ShVec<u64>>, _>("other", source)));
+    assert!(made.is_err());
+    assert_eq!(first.lock().unwrap().as_slice(), [1]);
+}

@@ -317,9 +317,10 @@ impl<'a> Walk<'a> {
         Some(Piece::Block { owner, free, inner })
     }
 
-    /// A lock that is given up with its value: guards that were forgotten must not name it any more.
+    /// A lock that is given up with its value: guards that were forgotten must not name it any more, nor who died at the door of a free one: his burier would
+    /// look there for a word.
     fn retire(&self, offset: u64) -> Result<()> {
-        if word(self.pool, offset)? != 0 {
+        if word(self.pool, offset)? != 0 || self.pool.is_named(offset) {
             self.pool.retire_lock_as(self.cx.seat(), offset);
         }
         Ok(())

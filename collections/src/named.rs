@@ -187,8 +187,16 @@ impl<'a> Step<'a> {
         self.log.restore(self.before);
         if let Some(op) = self.op.take() {
             op.commit_then(between);
-            self.log.settle();
+            self.forget();
         }
+    }
+}
+
+impl Step<'_> {
+    /// Nothing is under way on the log any more.
+    fn forget(&self) {
+        self.log.settle();
+        self.log.forget_locks();
     }
 }
 
@@ -197,6 +205,7 @@ impl Drop for Step<'_> {
         if let Some(op) = self.op.take() {
             self.log.restore(self.before);
             op.roll_back();
+            self.forget();
         }
     }
 }

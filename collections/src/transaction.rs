@@ -228,11 +228,17 @@ impl Running {
         self.seat().pool().retire_readers(takes_back);
     }
 
-    /// Gives the locks in these bytes back, of which the transaction needs none any more.
+    /// Gives the locks in these bytes back, of which the transaction needs none any more to keep others away; but for scoped threads, to whom those that do
+    /// not move may be lent: what was done under them is not final.
     pub(crate) fn unlock_within(&self, offset: u64, len: u64) {
         let here = |k: &Kept| k.offset.wrapping_sub(offset) < len;
         let mut kept = self.kept.borrow_mut();
-        kept.iter().filter(|k| here(k)).for_each(|k| self.unlock(k));
+        for k in kept.iter().filter(|k| here(k)) {
+            if matches!(k.how, How::Write(_)) {
+                self.log().note_lent(k.offset);
+            }
+            self.unlock(k);
+        }
         kept.retain(|k| !here(k));
     }
 }
@@ -284,6 +290,8 @@ impl<'s> Session<'s> {
             true => op.commit(),
             false => {
                 self.running.unlock_undone();
+                // Before memory is given back, where others may have locks then. Who could be lent any of it has ended: no guard is left.
+                log.settle();
                 op.roll_back();
             }
         }

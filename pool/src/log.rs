@@ -561,6 +561,8 @@ impl LogCx {
         // Dead before this store: all is undone. After: all is final, and whoever buries us carries out the intents.
         self.set_head(COMMITTED | (base as u64) << BASE_SHIFT | n as u64);
         commit_store("log-committed");
+        // Before anything is freed, where others may have locks then.
+        self.forget_noted();
         true
     }
 

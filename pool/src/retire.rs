@@ -10,7 +10,6 @@ use crate::layout::HELD;
 use crate::protocol;
 use crate::raw::Inner;
 use crate::seat::SeatCtx;
-use crate::siblings::{self, Owner};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// In a place of a seat's held locks, which are at multiples of 8: the lock is being retired, or who did it died.
@@ -38,16 +37,21 @@ impl Inner {
         self.retire_freed(offset, own);
     }
 
+    /// Whether a seat names the lock at `offset` for writing, be it held or not: who died while he took it, or gave it back, names a free one. O(seats).
+    pub fn is_named(&self, offset: u64) -> bool {
+        let seats = (0..self.seat_count()).filter_map(|number| self.seat_at(number));
+        // Who gives a seat up names nothing.
+        seats
+            .filter(|seat| seat.record.load(Ordering::Relaxed) != 0)
+            .any(|seat| seat.held.iter().any(|place| lock_of(place.load(Ordering::Relaxed)) == offset))
+    }
+
     fn retire_freed(&self, offset: u64, own: Option<u32>) {
         for number in 0..self.seat_count() {
             let Some(seat) = self.seat_at(number) else { continue };
-            let mut was_named = false;
-            for (log, _) in seat.held.iter().enumerate().filter(|(_, place)| forget(place, RETIRED, offset)) {
-                siblings::forget_if_any(Owner { pool: self.id(), seat: number, log });
-                was_named = true;
-            }
-            was_named |= seat.marks.0.iter().filter(|mark| forget(mark, 1, offset)).count() > 0;
-            if was_named
+            let held = seat.held.iter().map(|place| (place, RETIRED));
+            let named = held.chain(seat.marks.0.iter().map(|mark| (mark, 1)));
+            if named.filter(|(word, flag)| forget(word, *flag, offset)).count() > 0
                 && let Some(record) = self.record_of_seat(number)
                 && Some(record) != own
             {
@@ -67,7 +71,7 @@ impl Inner {
                 let named = place.load(Ordering::SeqCst);
                 match is_within(lock_of(named)) {
                     true if own.number() == number => retire_own(own, i),
-                    true => self.retire_moved(place, named, Owner { pool: self.id(), seat: number, log: i }),
+                    true => self.retire_moved(place, named, number),
                     false => {}
                 }
             }
@@ -88,24 +92,23 @@ impl Inner {
     }
 
     /// `named` was read from `place` once, and is what is tagged: the seat may be buried, and taken by who holds other locks, at any time.
-    fn retire_moved(&self, place: &AtomicU64, named: u64, owner: Owner) {
+    fn retire_moved(&self, place: &AtomicU64, named: u64, seat: u32) {
         let tagged = lock_of(named) | RETIRED;
         // Dead before: the guard was forgotten, and its lock is held as long as its process lives. After: the same, and what it has done is final.
-        if place.compare_exchange(named, tagged, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            siblings::forget_if_any(owner);
-        }
-        if let Some(record) = self.record_of_seat(owner.seat) {
+        // Refused: buried meanwhile.
+        let _ = place.compare_exchange(named, tagged, Ordering::SeqCst, Ordering::SeqCst);
+        if let Some(record) = self.record_of_seat(seat) {
             self.await_burial(record);
         }
         if place.load(Ordering::SeqCst) != tagged {
             return;
         }
         if let Some(word) = self.lock_word(lock_of(named)) {
-            protocol::retire_word(word, owner.seat);
+            protocol::retire_word(word, seat);
         }
         // Dead before: the lock is free, and named by a seat that does not hold it, as that of a thread that dies while it unlocks. After: nobody names it.
         let _ = place.compare_exchange(tagged, 0, Ordering::SeqCst, Ordering::SeqCst);
-        if let Some(record) = self.record_of_seat(owner.seat) {
+        if let Some(record) = self.record_of_seat(seat) {
             self.await_burial(record); // that has read the entry
         }
     }

@@ -36,8 +36,11 @@ pub(crate) fn unsettled() -> u64 {
 
 /// Notes what an operation on a log that is held open has done.
 pub(crate) fn note(log: Owner, extents: impl Iterator<Item = (u64, u64)>) {
+    // Before the table is locked: to look at records may lock windows, which a fork locks first.
+    let noted: Vec<_> =
+        extents.filter(|(_, len)| *len > 0).map(|(first, len)| Extent { log, first, len }).collect();
     let mut all = EXTENTS.lock();
-    all.extend(extents.filter(|(_, len)| *len > 0).map(|(first, len)| Extent { log, first, len }));
+    all.extend(noted);
     COUNT.store(all.len() as u64, Ordering::Relaxed);
 }
 
@@ -48,18 +51,21 @@ pub(crate) fn forget(log: Owner) {
     COUNT.store(all.len() as u64, Ordering::Relaxed);
 }
 
-/// The same for any log, be it another thread's or another process's, of which nothing is noted.
-pub(crate) fn forget_if_any(log: Owner) {
-    if unsettled() != 0 {
-        forget(log);
-    }
-}
-
-/// Whether a log of another seat concerns the lock at `offset`.
-pub(crate) fn concern(pool: u64, seat: u32, offset: u64) -> bool {
+/// Whether a log of another seat concerns the lock at `offset` that is not final. Others are forgotten: their locks were retired, perhaps by another process.
+///
+/// `is_final` is asked while nobody can note anything, nor forget: what is noted of a log that is final then is all of the past.
+pub(crate) fn concern(pool: u64, seat: u32, offset: u64, is_final: impl Fn(Owner) -> bool) -> bool {
     let is_concerned =
-        |e: &Extent| e.log.pool == pool && e.log.seat != seat && offset.wrapping_sub(e.first) < e.len;
-    EXTENTS.lock().iter().any(is_concerned)
+        |e: &&Extent| e.log.pool == pool && e.log.seat != seat && offset.wrapping_sub(e.first) < e.len;
+    let mut all = EXTENTS.lock();
+    while let Some(log) = all.iter().find(is_concerned).map(|e| e.log) {
+        if !is_final(log) {
+            return true;
+        }
+        all.retain(|e| e.log != log);
+        COUNT.store(all.len() as u64, Ordering::Relaxed);
+    }
+    false
 }
 
 // ---- fork: the table is locked over it; no thread that has noted anything is in the child

@@ -54,13 +54,20 @@ impl LogCx {
     #[inline]
     pub fn settle(&self) {
         self.done.set(0);
+        self.forget_noted();
+    }
+
+    /// What this log has noted is final, or undone.
+    #[inline]
+    pub(super) fn forget_noted(&self) {
         if self.noted.get() {
-            self.forget_noted();
+            self.forget_all();
         }
     }
 
     #[cold]
-    fn forget_noted(&self) {
+    #[inline(never)]
+    fn forget_all(&self) {
         self.noted.set(false);
         if self.seat().quick().is_alive() {
             siblings::forget(self.owner());
@@ -119,7 +126,13 @@ impl SeatCtx {
     /// # Errors
     /// `WouldDeadlock` then: that thread may wait for this one to end, and these changes for both.
     pub fn refuse_unsettled(&self, offset: u64) -> Result<()> {
-        match siblings::unsettled() != 0 && siblings::concern(self.pool().id(), self.number(), offset) {
+        // A log is noted only while its lock is held.
+        let is_final = |log: Owner| {
+            let place = self.pool().seat_at(log.seat).and_then(|seat| seat.held.get(log.log));
+            place.is_some_and(|place| !crate::retire::is_in_use(place.load(Ordering::SeqCst)))
+        };
+        let concern = || siblings::concern(self.pool().id(), self.number(), offset, is_final);
+        match siblings::unsettled() != 0 && concern() {
             true => Err(Error::WouldDeadlock(
                 "another thread of this process has moved, made or lent the lock by changes that are not final",
             )),
