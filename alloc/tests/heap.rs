@@ -506,6 +506,7 @@ fn a_thread_that_gave_up_its_seat_has_nothing_of_it_in_hand() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there")]
 fn the_other_half_of_a_slab_is_used_before_another_slab_is_made() {
     let pool = private(&Options::new());
     let seat = pool.seat().unwrap();
