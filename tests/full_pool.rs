@@ -61,7 +61,7 @@ fn fill(pool: &Pool) {
     let text = "x".repeat(1 << 20);
     let mut size = text.len();
     while size > 16 {
-        match ballast.push(&text[..size.max(30)]) {
+        match ballast.push(&text[..size.max(39)]) {
             Ok(()) => {}
             Err(Error::OutOfMemory(_) | Error::HardLimit { .. }) => size /= 2,
             Err(e) => panic!("{e}"),

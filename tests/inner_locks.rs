@@ -348,7 +348,7 @@ fn a_value_taken_out_of_an_inner_lock() {
         let child = Child::fork_until_ready(|steps| {
             let mut guard = outer.lock().unwrap();
             let list: &mut Place<ShVec<Inner>> = &mut guard;
-            list[0].get_mut().unwrap().push("made under the outer log").unwrap();
+            list[0].get_mut().unwrap().push("made under the outer log, and with a block of its own").unwrap();
             let mut inner = list[0].lock().unwrap();
             let refused = elsewhere.lock().unwrap().push(inner.pop().unwrap());
             assert!(matches!(refused, Err(Error::TakenElsewhere(_))), "{refused:?}");

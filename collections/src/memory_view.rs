@@ -6,7 +6,7 @@ use aquifer_pool::{Error, Inner, Result};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Longest inline string; larger tags but [`HEAP_STRING`] are invalid.
-pub(crate) const INLINE_STRING: u8 = 22;
+pub(crate) const INLINE_STRING: u8 = 38;
 /// Tag of a string whose bytes are in a block.
 pub(crate) const HEAP_STRING: u8 = 0xff;
 /// A slot of a table that was never full.
@@ -82,12 +82,12 @@ pub(crate) enum StringView {
 
 impl StringView {
     pub(crate) fn read(pool: &Inner, offset: u64) -> Result<StringView> {
-        match byte(pool, offset + 23)? {
+        match byte(pool, offset + 39)? {
             len @ 0..=INLINE_STRING => Ok(StringView::Inline { len }),
             HEAP_STRING => Ok(StringView::Heap {
                 block: word(pool, offset)?,
                 len: word(pool, offset + 8)?,
-                cap: word(pool, offset + 16)? & ((1 << 56) - 1),
+                cap: word(pool, offset + 32)? & ((1 << 56) - 1),
             }),
             tag => Ok(StringView::Bad { tag }),
         }

@@ -12,7 +12,7 @@ use std::ops::Deref;
 
 /// Growable UTF-8 text in a pool, as `String`.
 ///
-/// It derefs to `str` for reading. What changes it are methods of [`Place<ShString>`](Place). Text of up to 22 bytes stands in the 24 bytes
+/// It derefs to `str` for reading. What changes it are methods of [`Place<ShString>`](Place). Text of up to 38 bytes stands in the 40 bytes
 /// of the string itself; longer text has a block of its own. Sources are `&str`, `String`, `&String`, `char`, `Cow<str>`,
 /// `format_args!(..)`, and [`ShString::new`] for an empty one.
 #[repr(C)]

@@ -66,25 +66,25 @@ const fn field(name: &'static str, offset: usize, schema: crate::schema::SchemaR
     Field { name, offset, schema }
 }
 
-const ITEM: u64 = 208;
+const ITEM: u64 = 296;
 
 schemas! {
     u64_ = "u64", 8, 8, Shape::Unsigned { nonzero: false };
     bool_ = "bool", 1, 1, Shape::Bool;
-    string = "ShString", 24, 8, Shape::String;
+    string = "ShString", 40, 8, Shape::String;
     strings = "ShVec", 24, 8, Shape::Vec(string);
     boxed = "ShBox", 8, 8, Shape::Box(string);
     locked = "ShMutex", 16, 8, Shape::Lock { item: boxed, offset: 8 };
-    map = "ShMap", 24, 8, Shape::Map { key: string, value: strings, value_offset: 24, entry_size: 48 };
-    five = "", 120, 8, Shape::Array { item: string, len: 5 };
+    map = "ShMap", 24, 8, Shape::Map { key: string, value: strings, value_offset: 40, entry_size: 64 };
+    five = "", 200, 8, Shape::Array { item: string, len: 5 };
     maybe = "Option", 16, 8, Shape::Option { item: u64_, none: none_pattern::<u64> };
-    either = "Either", 32, 8, Shape::Enum { tag_offset: 0, tag_size: 1, variants: &[
+    either = "Either", 48, 8, Shape::Enum { tag_offset: 0, tag_size: 1, variants: &[
         Variant { name: "None", tag: 0, fields: &[] },
         Variant { name: "Text", tag: 7, fields: &[field("text", 8, string)] },
     ] };
-    item = "Item", 208, 8, Shape::Struct(&[
-        field("locked", 0, locked), field("map", 16, map), field("five", 40, five), field("either", 160, either),
-        field("flag", 192, bool_),
+    item = "Item", 296, 8, Shape::Struct(&[
+        field("locked", 0, locked), field("map", 16, map), field("five", 40, five), field("either", 240, either),
+        field("flag", 288, bool_),
     ]);
     items = "ShVec", 24, 8, Shape::Vec(item);
     root = "Root", 64, 8, Shape::Struct(&[field("items", 0, items), field("nested", 24, nested), field("maybe", 48, maybe)]);
@@ -106,15 +106,15 @@ impl Builder<'_> {
 
     fn string(&self, at: u64, text: &str) {
         let pool = self.0.pool();
-        if text.len() <= 22 {
+        if text.len() <= 38 {
             put_bytes(pool, at, text.as_bytes());
-            return put_bytes(pool, at + 23, &[text.len() as u8]);
+            return put_bytes(pool, at + 39, &[text.len() as u8]);
         }
         let block = self.block(text.len() as u64);
         put_bytes(pool, block, text.as_bytes());
         self.put(at, block);
         self.put(at + 8, text.len() as u64);
-        self.put(at + 16, text.len() as u64 | 0xff << 56);
+        self.put(at + 32, text.len() as u64 | 0xff << 56);
     }
 
     fn vec(&self, at: u64, len: u64, size: u64, fill: impl Fn(&Self, u64, u64)) {
@@ -124,15 +124,15 @@ impl Builder<'_> {
     }
 
     fn map(&self, at: u64, keys: &[&str]) {
-        let bytes = TableView::new(0, 8, 48).unwrap().bytes();
-        let table = TableView::new(self.block(bytes), 8, 48).unwrap();
+        let bytes = TableView::new(0, 8, 64).unwrap().bytes();
+        let table = TableView::new(self.block(bytes), 8, 64).unwrap();
         let mut control = [EMPTY; 8];
         for (i, key) in keys.iter().enumerate() {
             let slot = i as u64 * 2;
             control[slot as usize] = fingerprint(key.hash(self.0.pool().header().hash_seed));
             self.string(table.entry(slot), key);
-            self.vec(table.entry(slot) + 24, 2, 24, |b, at, _| {
-                b.string(at, "a value that is too long to stand inline")
+            self.vec(table.entry(slot) + 40, 2, 40, |b, at, _| {
+                b.string(at, "a value that is much too long to stand inline")
             });
         }
         control[7] = DELETED;
@@ -147,15 +147,15 @@ impl Builder<'_> {
     }
 
     fn item(&self, at: u64, i: u64) {
-        let boxed = self.block(24);
-        self.string(boxed, "what is in a box under a lock, and long");
+        let boxed = self.block(40);
+        self.string(boxed, "what is in a box under a lock, and long enough");
         self.put(at + 8, boxed);
-        let keys = ["bolts", "a key that is too long to stand inline", "nuts"];
+        let keys = ["bolts", "a key that is much too long to stand inline", "nuts"];
         self.map(at + 16, &keys[..i as usize % 4]);
-        (0..5).for_each(|k| self.string(at + 40 + k * 24, "one of five, each with a block of its own"));
+        (0..5).for_each(|k| self.string(at + 40 + k * 40, "one of five, each with a block of its own"));
         if i % 2 == 1 {
-            put_bytes(self.0.pool(), at + 160, &[7]);
-            self.string(at + 168, "the text of a variant, with a block too");
+            put_bytes(self.0.pool(), at + 240, &[7]);
+            self.string(at + 248, "the text of a variant, with a block of its own");
         }
     }
 
@@ -230,7 +230,7 @@ impl World {
     /// The table of item `i`'s map.
     fn table(&self, i: u64) -> TableView {
         let map = MapView::read(&self.pool, peek(&self.pool, self.root) + i * ITEM + 16).unwrap();
-        map.table(48).unwrap()
+        map.table(64).unwrap()
     }
 
     fn discard_vec(&self, offset: u64, item: &'static Schema) {
@@ -330,7 +330,7 @@ fn findings_name_the_value_by_its_path() {
     let w = World::new();
     let key = w.table(1).entry(0);
     assert_eq!(peek(&w.pool, key).to_le_bytes()[..5], *b"bolts");
-    let text = peek(&w.pool, peek(&w.pool, key + 24) + 24);
+    let text = peek(&w.pool, peek(&w.pool, key + 40) + 40);
     put_bytes(&w.pool, text + 3, &[0xff]);
     assert_eq!(w.only_finding(), ("stock.items[1].map[\"bolts\"][1]".into(), Problem::NotUtf8));
 }
@@ -342,9 +342,9 @@ fn bytes_that_are_no_value_of_their_type_are_found() {
         put_bytes(&w.pool, peek(&w.pool, w.root) + place, bytes);
         w.only_finding()
     };
-    assert_eq!(at(192, &[2]).0, "stock.items[0].flag");
-    assert_eq!(at(160, &[9]).1, Problem::Value { of: "Either".into(), found: 9 });
-    assert_eq!(at(40 + 23, &[0x70]).0, "stock.items[0].five[0]");
+    assert_eq!(at(288, &[2]).0, "stock.items[0].flag");
+    assert_eq!(at(240, &[9]).1, Problem::Value { of: "Either".into(), found: 9 });
+    assert_eq!(at(40 + 39, &[0x70]).0, "stock.items[0].five[0]");
     let w = World::new();
     put_bytes(&w.pool, w.root + 48, &[3]);
     assert_eq!(w.only_finding().0, "stock.maybe");

@@ -220,6 +220,6 @@ fn an_enum_says_where_its_fields_stand() {
     assert_eq!(variants[2].fields.iter().map(|f| f.offset).collect::<Vec<_>>(), [4, 8]);
     let Shape::Enum { variants, .. } = Auth::SCHEMA.shape else { panic!("{:?}", Auth::SCHEMA) };
     assert_eq!(variants.iter().map(|v| v.tag).collect::<Vec<_>>(), [0, 1, 7]);
-    assert_eq!(variants[1].fields.iter().map(|f| f.offset).collect::<Vec<_>>(), [8, 32]);
+    assert_eq!(variants[1].fields.iter().map(|f| f.offset).collect::<Vec<_>>(), [8, 48]);
     assert_eq!((Auth::OWNED, Session::OWNED), (2, 4));
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 /// First bytes of every pool.
 pub const MAGIC: [u8; 8] = *b"AQUIFER\0";
 /// Version of this layout. A pool of another version is refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Size of a heap page and unit of growth, in bytes (the system's page may be larger).
 pub const PAGE: u64 = 4096;
 /// log2 of [`PAGE`].

@@ -10,13 +10,13 @@ use aquifer::hash::hash_bytes;
 use std::rc::Rc;
 
 /// Longest text that stands in the slot itself.
-const INLINE: usize = 22;
+const INLINE: usize = 38;
 
 /// A text, or how far from the first one of all it stands; and its value.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Slot {
-    text: [u64; 3],
+    text: [u64; 5],
     value: u64,
 }
 
@@ -45,7 +45,7 @@ impl Table {
                 0..=INLINE => slot[..text.len()].copy_from_slice(text.as_bytes()),
                 length => slot[..8].copy_from_slice(&((i * length) as u64).to_le_bytes()),
             }
-            slot[24..].copy_from_slice(&(i as u64).to_le_bytes());
+            slot[40..].copy_from_slice(&(i as u64).to_le_bytes());
         }
         let control = bytes.as_ptr();
         let (from_slots, from_texts) = (control.wrapping_add(slots), control.wrapping_add(at_texts));

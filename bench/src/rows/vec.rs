@@ -2,6 +2,7 @@
 
 use crate::keys::splitmix;
 use crate::measure::{timed, tried};
+use crate::peers::mapping::{Mapping, TempFile};
 use crate::row::{Row, Side, Target::*, Trial};
 use crate::{Result, ours};
 use aquifer::{Named, ShRwLock, ShVec};
@@ -84,7 +85,8 @@ fn indexes(n: usize) -> Result<Trial> {
             let n = black_box(n);
             Ok(timed(n, || (0..n).fold(0u64, |sum, i| sum.wrapping_add(theirs[i]))))
         },
-    ))
+    )
+    .limit(bare_sums(n)?))
 }
 
 fn iterations(n: usize) -> Result<Trial> {
@@ -95,7 +97,22 @@ fn iterations(n: usize) -> Result<Trial> {
             Ok(timed(n, || vec.iter().fold(0u64, |sum, x| sum.wrapping_add(*x))))
         },
         move || Ok(timed(n, || theirs.iter().fold(0u64, |sum, x| sum.wrapping_add(*x)))),
-    ))
+    )
+    .limit(bare_sums(n)?))
+}
+
+/// The least there is to do: as many numbers added up that stand one after the other in shared memory.
+fn bare_sums(n: usize) -> Result<Side> {
+    let mut memory = Mapping::new(TempFile::new()?, n * size_of::<u64>())?;
+    let bytes = memory.bytes();
+    for (i, place) in bytes.chunks_exact_mut(size_of::<u64>()).enumerate() {
+        place.copy_from_slice(&splitmix(i as u64).to_ne_bytes());
+    }
+    Ok(Box::new(move || {
+        // SAFETY: any bytes are numbers.
+        let (_, numbers, _) = unsafe { memory.bytes().align_to::<u64>() };
+        Ok(timed(numbers.len(), || numbers.iter().fold(0u64, |sum, x| sum.wrapping_add(*x))))
+    }))
 }
 
 fn sorts(n: usize) -> Result<Trial> {

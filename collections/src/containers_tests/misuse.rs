@@ -63,7 +63,7 @@ fn equal_keys_of_one_source_leave_the_last_value_and_leak_nothing() {
 #[test]
 fn what_was_removed_can_be_read_until_it_is_dropped() {
     let mut world = World::<ShMap<ShString, ShVec<ShString>>>::new(true);
-    let text = "a text that needs a block of its own";
+    let text = "a text that is so long that it needs a block of its own";
     world.place().insert("a", [text; 3]).unwrap();
     let taken = world.place().remove("a").unwrap();
     assert_eq!(*taken, [text; 3]);
@@ -79,7 +79,7 @@ fn what_was_removed_can_be_read_until_it_is_dropped() {
 #[test]
 fn what_was_replaced_can_be_read_until_it_is_dropped() {
     let mut world = World::<ShVec<ShString>>::new(true);
-    let text = "a text that needs a block of its own";
+    let text = "a text that is so long that it needs a block of its own";
     world.place().push(text).unwrap();
     let old = world.place().replace(["new"]).unwrap();
     assert_eq!(*old, [text]);
@@ -90,7 +90,7 @@ fn what_was_replaced_can_be_read_until_it_is_dropped() {
 
 #[test]
 fn what_was_removed_can_be_put_elsewhere_and_both_become_final_together() {
-    let text = "a text that needs a block of its own";
+    let text = "a text that is so long that it needs a block of its own";
     for stay in [true, false] {
         let mut world = World::<ShVec<ShVec<ShString>>>::new(true);
         world.place().extend([["x", text], ["a", "b"]]).unwrap();

@@ -10,6 +10,7 @@ pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     match len {
         8..=16 => same_8_to_16(a, b),
         17..=32 => same_16_to_32(a, b),
+        33..=48 => same_32_to_48(a, b),
         4..8 => same_4_to_8(a, b),
         _ => a == b,
     }
@@ -32,6 +33,14 @@ pub(crate) fn same_8_to_16(a: &[u8], b: &[u8]) -> bool {
 pub(crate) fn same_16_to_32(a: &[u8], b: &[u8]) -> bool {
     let end = a.len() - 16;
     differ::<8>(a, b, 0) | differ::<8>(a, b, 8) | differ::<8>(a, b, end) | differ::<8>(a, b, end + 8) == 0
+}
+
+/// The same for 32 to 48 bytes.
+#[inline(always)]
+pub(crate) fn same_32_to_48(a: &[u8], b: &[u8]) -> bool {
+    let end = a.len() - 16;
+    let first = differ::<8>(a, b, 0) | differ::<8>(a, b, 8) | differ::<8>(a, b, 16) | differ::<8>(a, b, 24);
+    first | differ::<8>(a, b, end) | differ::<8>(a, b, end + 8) == 0
 }
 
 /// In which bits the `N` bytes at `at` differ.

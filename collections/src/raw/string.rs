@@ -1,13 +1,14 @@
-//! Strings: up to 22 bytes in the header itself, longer ones in a block.
+//! Strings: up to 38 bytes in the header itself, longer ones in a block.
 //!
 //! | bytes | inline | in a block |
 //! |---|---|---|
 //! | 0..8 | text | offset of the block |
 //! | 8..16 | text | length |
-//! | 16..23 | text | capacity, 56 bits |
-//! | 23 | length, 0..=22 | 0xff |
+//! | 16..32 | text | 0 |
+//! | 32..39 | text | capacity, 56 bits |
+//! | 39 | length, 0..=38 | 0xff |
 //!
-//! 24 zero bytes are the empty string.
+//! 40 zero bytes are the empty string.
 
 use super::bytes;
 use super::mem;
@@ -19,8 +20,12 @@ use aquifer_pool::granule::granule;
 use aquifer_pool::log::LogCx;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Longest text that needs no block.
-pub(crate) const INLINE: usize = 22;
+/// Words of a header.
+const WORDS: usize = 5;
+/// The word with the tag.
+const LAST: usize = WORDS - 1;
+/// Longest text that needs no block: a UUID or 32 hexadecimal digits stand in place.
+pub(crate) const INLINE: usize = 8 * WORDS - 2;
 const IN_BLOCK: u64 = 0xff;
 const TAG_SHIFT: u32 = 56;
 const CAP: u64 = (1 << TAG_SHIFT) - 1;
@@ -31,10 +36,10 @@ const NO_TEXT: &str = "a string has a tag or a block that none can have";
 /// Invariant: as the table of the module says; the text is UTF-8.
 #[repr(C)]
 pub(crate) struct Header {
-    words: [AtomicU64; 3],
+    words: [AtomicU64; WORDS],
 }
 
-const _: () = assert!(size_of::<Header>() == 24 && align_of::<Header>() == 8);
+const _: () = assert!(size_of::<Header>() == 40 && align_of::<Header>() == 8);
 
 /// Where a string's text is.
 enum Text {
@@ -44,10 +49,10 @@ enum Text {
 
 impl Header {
     pub(crate) fn empty() -> Header {
-        Header::of_words([0; 3])
+        Header::of_words([0; WORDS])
     }
 
-    fn of_words(words: [u64; 3]) -> Header {
+    fn of_words(words: [u64; WORDS]) -> Header {
         Header { words: words.map(AtomicU64::new) }
     }
 
@@ -66,7 +71,7 @@ impl Header {
 
     #[inline(always)]
     fn text(&self) -> Text {
-        let last = self.word(2);
+        let last = self.word(LAST);
         match last >> TAG_SHIFT {
             IN_BLOCK => {
                 Text::Block { offset: self.word(0), len: self.word(1) as usize, cap: (last & CAP) as usize }
@@ -99,14 +104,15 @@ impl Header {
     /// By the length of the other one first, which is the same all through most loops.
     #[inline(always)]
     pub(crate) fn is_text(&self, text: &[u8], reach: Reach) -> bool {
-        let (tag, len) = (self.plain_word(2) >> TAG_SHIFT, text.len());
+        let (tag, len) = (self.plain_word(LAST) >> TAG_SHIFT, text.len());
         let is_inline = tag == len as u64;
         // SAFETY: only where the tag says that so many bytes of text stand in the header.
         let inline = || unsafe { std::slice::from_raw_parts(std::ptr::from_ref(self).cast(), len) };
         match len {
             4..8 if is_inline => bytes::same_4_to_8(inline(), text),
             8..=16 if is_inline => bytes::same_8_to_16(inline(), text),
-            17..=INLINE if is_inline => bytes::same_16_to_32(inline(), text),
+            17..=32 if is_inline => bytes::same_16_to_32(inline(), text),
+            33..=INLINE if is_inline => bytes::same_32_to_48(inline(), text),
             17.. if tag == IN_BLOCK && self.plain_word(1) == len as u64 => {
                 let block = reach.resolve(self.plain_word(0), len as u64).cast_const();
                 // SAFETY: in bounds by `resolve`.
@@ -123,7 +129,7 @@ impl Header {
     #[inline]
     fn is_any_text(&self, text: &[u8]) -> Option<bool> {
         let own = std::ptr::from_ref(self).cast::<u8>();
-        let (at, len) = match self.plain_word(2) >> TAG_SHIFT {
+        let (at, len) = match self.plain_word(LAST) >> TAG_SHIFT {
             IN_BLOCK => (
                 granule(own.addr()).resolve(self.plain_word(0), self.plain_word(1))?.cast_const(),
                 self.plain_word(1) as usize,
@@ -144,16 +150,15 @@ impl Header {
     }
 }
 
-fn inline_words(text: &[u8]) -> [u64; 3] {
-    let mut bytes = [0; 24];
+fn inline_words(text: &[u8]) -> [u64; WORDS] {
+    let mut bytes = [0; 8 * WORDS];
     bytes[..text.len()].copy_from_slice(text);
-    bytes[23] = text.len() as u8;
-    let word = |i: usize| u64::from_le_bytes(std::array::from_fn(|k| bytes[i * 8 + k]));
-    [word(0), word(1), word(2)]
+    bytes[8 * WORDS - 1] = text.len() as u8;
+    std::array::from_fn(|i| u64::from_le_bytes(std::array::from_fn(|k| bytes[i * 8 + k])))
 }
 
-fn block_words(offset: u64, len: usize, cap: usize) -> [u64; 3] {
-    [offset, len as u64, IN_BLOCK << TAG_SHIFT | cap as u64 & CAP]
+fn block_words(offset: u64, len: usize, cap: usize) -> [u64; WORDS] {
+    [offset, len as u64, 0, 0, IN_BLOCK << TAG_SHIFT | cap as u64 & CAP]
 }
 
 /// Builds a string's header from text.
@@ -249,7 +254,7 @@ impl<'a> StringMut<'a> {
         if let Text::Block { offset, .. } = self.header.text()
             && mem::lengthen(self.log, offset, cap)
         {
-            mem::change(self.log, &self.header.words[2], IN_BLOCK << TAG_SHIFT | cap as u64);
+            mem::change(self.log, &self.header.words[LAST], IN_BLOCK << TAG_SHIFT | cap as u64);
             op.commit();
             return Ok(());
         }
@@ -263,18 +268,20 @@ impl<'a> StringMut<'a> {
     }
 
     /// Puts new words in, frees the old block: an operation of its own.
-    fn put(&self, words: [u64; 3]) {
+    fn put(&self, words: [u64; WORDS]) {
         let op = self.log.begin();
         self.change_all(words);
         // Dead before this: the old words come back. After: the new text counts, the old block is freed.
         op.commit();
     }
 
-    /// Saves and changes all words, and frees the block they speak of if it is another, within the open operation.
-    fn change_all(&self, words: [u64; 3]) {
+    /// Saves and changes the words that differ, and frees the block they speak of, within the open operation.
+    fn change_all(&self, words: [u64; WORDS]) {
         discard(self.header, self.log);
         for (at, word) in self.header.words.iter().zip(words) {
-            mem::change(self.log, at, word);
+            if at.load(Ordering::Relaxed) != word {
+                mem::change(self.log, at, word);
+            }
         }
     }
 
@@ -283,7 +290,7 @@ impl<'a> StringMut<'a> {
         let op = self.log.begin();
         let new = build(text, self.log)?;
         mem::reserve_log(self.log, 0)?;
-        self.change_all([new.word(0), new.word(1), new.word(2)]);
+        self.change_all(std::array::from_fn(|i| new.word(i)));
         op.commit();
         Ok(())
     }
@@ -294,8 +301,8 @@ impl<'a> StringMut<'a> {
         let before = self.log.len();
         match self.header.text() {
             Text::Inline(_) => {
-                let last = self.header.word(2) & CAP | (len as u64) << TAG_SHIFT;
-                mem::publish(self.log, before, &self.header.words[2], last);
+                let last = self.header.word(LAST) & CAP | (len as u64) << TAG_SHIFT;
+                mem::publish(self.log, before, &self.header.words[LAST], last);
             }
             Text::Block { .. } => mem::publish(self.log, before, &self.header.words[1], len as u64),
         }
@@ -310,7 +317,7 @@ mod tests {
     #[test]
     fn short_text_stands_in_the_header_itself() {
         for len in 0..=INLINE {
-            let text = "abcdefghijklmnopqrstuvwxyz".get(..len).unwrap();
+            let text = "abcdefghijklmnopqrstuvwxyz0123456789-_".get(..len).unwrap();
             assert_eq!(Header::inline(text.as_bytes()).as_str(), text);
         }
         assert_eq!(Header::empty().as_str(), "");
@@ -320,7 +327,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "damaged")]
     fn what_is_no_header_is_compared_with_nothing() {
-        let header = Header::of_words([0, 0, 0x17 << TAG_SHIFT]);
+        let header = Header::of_words([0, 0, 0, 0, 0x27 << TAG_SHIFT]);
         header.is_text(b"abcdefgh", Reach::of(&header));
     }
 }

@@ -29,10 +29,10 @@ schemas! {
     u64_again = "u64", 8, 8, Shape::Unsigned { nonzero: false };
     u32_ = "u32", 4, 4, Shape::Unsigned { nonzero: false };
     bool_ = "bool", 1, 1, Shape::Bool;
-    string = "ShString", 24, 8, Shape::String;
+    string = "ShString", 40, 8, Shape::String;
     numbers = "ShVec", 24, 8, Shape::Vec(u64_);
-    stock = "ShMap", 24, 8, Shape::Map { key: string, value: numbers, value_offset: 24, entry_size: 48 };
-    names = "ShSet", 24, 8, Shape::Map { key: string, value: unit, value_offset: 24, entry_size: 24 };
+    stock = "ShMap", 24, 8, Shape::Map { key: string, value: numbers, value_offset: 40, entry_size: 64 };
+    names = "ShSet", 24, 8, Shape::Map { key: string, value: unit, value_offset: 40, entry_size: 40 };
     locked = "ShRwLock", 32, 8, Shape::Lock { item: stock, offset: 8 };
     trees = "ShVec", 24, 8, Shape::Vec(tree);
     tree = "Tree", 32, 8, Shape::Struct(&[field("kids", 0, trees), field("weight", 24, u64_)]);
@@ -45,13 +45,13 @@ schemas! {
     maybe = "Option", 16, 8, Shape::Option { item: u64_, none: none_pattern::<u64> };
     grid = "", 320, 8, Shape::Array { item: trees_grid, len: 10 };
     trees_grid = "Tree", 32, 8, Shape::Struct(&[field("kids", 0, trees), field("weight", 24, u64_)]);
-    auth = "Auth", 32, 8, Shape::Enum { tag_offset: 0, tag_size: 1, variants: &[
+    auth = "Auth", 48, 8, Shape::Enum { tag_offset: 0, tag_size: 1, variants: &[
         Variant { name: "Guest", tag: 0, fields: &[] },
         Variant { name: "User", tag: -1, fields: &[field("name", 8, string)] },
     ] };
     all = "All", 496, 8, Shape::Struct(&[
         field("locked", 0, locked), field("pair", 32, pair), field("maybe", 48, maybe), field("grid", 64, grid),
-        field("auth", 384, auth), field("tree", 416, tree), field("names", 448, names), field("flag", 472, bool_),
+        field("auth", 384, auth), field("tree", 432, tree), field("names", 464, names), field("flag", 488, bool_),
     ]);
 }
 

@@ -392,7 +392,7 @@ impl<'a> Checker<'a> {
                     within(0, key.size(), entry_size) && within(value_offset, value.size(), entry_size);
                 ensure(apart && inside && entry_size < 1 << 47, "map")
             }
-            ShapeView::String => ensure(n.size() == 24 && n.align() == 8, "string"),
+            ShapeView::String => ensure(n.size() == 40 && n.align() == 8, "string"),
             ShapeView::Bool => ensure(n.size() == 1, "bool"),
             ShapeView::Char => ensure(n.size() == 4, "char"),
             ShapeView::Nanoseconds => ensure(n.size() == 4, "nanoseconds"),

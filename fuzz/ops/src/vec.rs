@@ -139,8 +139,8 @@ const TEXTS: Elements<ShString, String> = Elements {
 pub fn text(n: u16) -> String {
     match n % 4 {
         0 => format!("{n}"),
-        1 => format!("{n:>22}"),
-        2 => format!("{n:>23}"),
+        1 => format!("{n:>38}"),
+        2 => format!("{n:>39}"),
         _ => format!("{n:>0$}", usize::from(n % 600)),
     }
 }

@@ -13,7 +13,7 @@ use aquifer::{Error, Handle, Pool};
 use std::alloc::Layout;
 use std::path::Path;
 
-const SIZES: [usize; 9] = [30, 46, 64, 80, 128, 320, 1024, 4097, 9000];
+const SIZES: [usize; 9] = [46, 64, 80, 128, 224, 320, 1024, 4097, 9000];
 const SMALL: usize = 5;
 const EACH: usize = 6;
 

@@ -56,7 +56,7 @@ impl<'a> Who<'a> {
 
     /// The same as text: some fits into a string's value, some has a block of its own.
     pub fn text(&self, key: usize, edition: u32, i: u16) -> String {
-        format!("{:x}{}", self.number(key, edition, i), " and more".repeat(i as usize % 4))
+        format!("{:x}{}", self.number(key, edition, i), " and so much more".repeat(i as usize % 4))
     }
 
     pub fn texts(&self, key: usize, s: State) -> Vec<String> {
