@@ -41,7 +41,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("free-before-commit", "map of vecs: overwrite"),
     ("forgotten-mark", "read lock and unlock"),
     ("publish-before-initialise", "vec: push with room"),
-    ("free-redone", "free: nested blocks"),
+    ("free-redone", "free: many blocks"),
 ];
 
 #[test]
