@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 /// The longest sleep: a lost wake-up, or the death of who should have woken us, costs no more.
-pub const NAP: Duration = Duration::from_millis(5);
+pub const NAP: Duration = Duration::from_millis(3);
 /// The same where locks are asymmetric.
 pub const SHORT_NAP: Duration = Duration::from_millis(1);
 

@@ -29,13 +29,12 @@
 //! # Lost wake-ups
 //!
 //! Releasing is a load and a store rather than a swap, which halves the cost of a lock. A waiter that announces itself exactly between the
-//! two is not woken; it wakes by itself, as after the death of whoever should have woken it: no sleep is longer than 5 ms (1 ms where locks are
+//! two is not woken; it wakes by itself, as after the death of whoever should have woken it: no sleep is longer than 3 ms (1 ms where locks are
 //! asymmetric).
 
 use crate::atomic::{AtomicU64, Ordering, compiler_fence};
 use crate::plant::commit_store;
 use std::cell::Cell;
-use std::hint::cold_path;
 
 /// Bits of the writer's seat + 1.
 pub const OWNER: u64 = 0xffff;
@@ -150,12 +149,11 @@ fn enter(word: &AtomicU64, bit: u64) -> Result<(), u64> {
 /// Dead before: nothing. After: the burier takes the mark back.
 #[inline(always)]
 fn set_mark(mark: &AtomicU64, offset: u64, asymmetric: bool) {
-    if asymmetric {
-        mark.store(offset, Ordering::Relaxed);
-        // Compiler order is all that is left to do here: the writer does the rest (see the module).
-        compiler_fence(Ordering::SeqCst);
-    } else {
-        cold_path(); // a jump is little beside the swap
+    mark.store(offset, Ordering::Relaxed);
+    // Compiler order is all that an asymmetric lock needs here: the writer does the rest (see the module).
+    compiler_fence(Ordering::SeqCst);
+    if !asymmetric {
+        // Once more: so neither kind of lock has more than one short jump here, and code that is laid out so does not depend on where it stands.
         mark.swap(offset, Ordering::SeqCst);
     }
     commit_store("read-mark");
