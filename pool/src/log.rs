@@ -76,7 +76,7 @@ pub struct LogCx {
     done: Cell<u32>,
     /// Whether an operation under way, or one before it, is about locks: see [`LogCx::note_locks`].
     locks: Cell<bool>,
-    /// Whether something of this log stands in [`crate::siblings`].
+    /// Whether something of this log stands in `crate::siblings`.
     noted: Cell<bool>,
     resolved: Resolved,
     table: Table,

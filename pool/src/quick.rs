@@ -225,7 +225,7 @@ pub(crate) fn to_read<'a>(address: usize) -> Option<Spot<'a>> {
     within(address, Quick::readable).filter(|spot| spot.quick.first_mark().load(Ordering::Relaxed) == 0)
 }
 
-/// The seat to write-lock what lies at `address` with, through place 0: that is free, no transaction runs, and nothing is noted in [`siblings`].
+/// The seat to write-lock what lies at `address` with, through place 0: that is free, no transaction runs, and nothing is noted in `siblings`.
 #[inline(always)]
 pub(crate) fn to_write<'a>(address: usize) -> Option<Spot<'a>> {
     within(address, Quick::writable).filter(|spot| {

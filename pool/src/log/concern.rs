@@ -35,7 +35,7 @@ impl LogCx {
         self.locks.set(false);
     }
 
-    /// Notes that what the lock at `offset` guards is lent by changes of this log, which is held open: see [`siblings`].
+    /// Notes that what the lock at `offset` guards is lent by changes of this log, which is held open: see `siblings`.
     pub fn note_lent(&self, offset: u64) {
         self.noted.set(true);
         siblings::note(self.owner(), [(offset, WORD)].into_iter());
