@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) const TAKEN_OUT: u32 = 0xfffe;
 
 /// Whether values of the type hold locks in their own bytes. Those in blocks that they own do not count.
-pub(crate) fn has_some(schema: &Schema) -> bool {
+fn has_some(schema: &Schema) -> bool {
     let in_fields = |fields: &[Field]| fields.iter().any(|f| has_some((f.schema)()));
     match &schema.shape {
         Shape::Lock { .. } => true,
@@ -65,4 +65,23 @@ unsafe fn in_fields(fields: &[Field], value: *mut u8) {
 unsafe fn number(at: *const u8, size: usize) -> u128 {
     // SAFETY: the caller's contract.
     (0..size.min(16)).rev().fold(0, |n, i| n << 8 | unsafe { at.add(i).read() } as u128)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Relocatable, ShBox, ShMap, ShMutex, ShRwLock, ShString, ShVec};
+
+    #[test]
+    fn a_type_says_by_its_constant_what_its_schema_says() {
+        fn assert_locks<T: Relocatable>(has_some: bool) {
+            assert_eq!((T::LOCKS, super::has_some(T::SCHEMA)), (has_some, has_some), "{}", T::SCHEMA.name);
+        }
+        assert_locks::<ShMutex<u64>>(true);
+        assert_locks::<(u64, Option<ShRwLock<ShString>>)>(true);
+        assert_locks::<[(ShString, ShMutex<u64>); 3]>(true);
+        assert_locks::<(u64, ShString, [u8; 4])>(false);
+        // In blocks of their own.
+        assert_locks::<ShVec<ShMutex<u64>>>(false);
+        assert_locks::<(ShBox<ShMutex<u64>>, ShMap<u64, ShMutex<u64>>)>(false);
+    }
 }

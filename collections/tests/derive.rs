@@ -223,3 +223,29 @@ fn an_enum_says_where_its_fields_stand() {
     assert_eq!(variants[1].fields.iter().map(|f| f.offset).collect::<Vec<_>>(), [8, 48]);
     assert_eq!((Auth::OWNED, Session::OWNED), (2, 4));
 }
+
+/// What a door guards.
+#[derive(Relocatable)]
+#[aquifer(crate = aquifer_collections)]
+#[repr(C)]
+pub struct Door<T> {
+    number: u64,
+    behind: ShMutex<T>,
+}
+
+/// A way in, or none.
+#[derive(Relocatable)]
+#[aquifer(crate = aquifer_collections)]
+#[repr(C, u8)]
+pub enum Way<T> {
+    /// None.
+    None,
+    /// Perhaps locked.
+    In(u64, Option<T>),
+}
+
+#[test]
+fn locks_in_a_types_own_bytes_are_told_of() {
+    assert!(Door::<u64>::LOCKS && Way::<Door<ShString>>::LOCKS, "through structs and enums");
+    assert!(!Auth::LOCKS && !Session::LOCKS && !Way::<ShVec<Door<u64>>>::LOCKS, "none, or in a block");
+}

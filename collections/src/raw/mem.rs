@@ -209,7 +209,7 @@ pub(crate) unsafe fn note_made<T: Relocatable>(
     at: *const u8,
     len: usize,
 ) -> Result<()> {
-    if T::OWNED > 0 && !open && log.is_open() {
+    if T::LOCKS && !open && log.is_open() {
         reserve_slow(log, len)?;
         // SAFETY: the caller's contract.
         unsafe { save_slow(log, at, len) };
