@@ -7,17 +7,12 @@ mod support;
 use aquifer::{Error, Named, Pool, ShMap, ShMutex, ShRwLock, ShString, ShVec};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use support::{Child, Random, Scratch, until};
+use support::{Child, Random, Scratch, assert_clean, until};
 
 type Lists = ShRwLock<ShMap<u64, ShVec<ShString>>>;
 type Sum = ShMutex<ShVec<u64>>;
 
 const LONG: &str = "a text that is too long to stand in its value";
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
-}
 
 /// Changes both objects in one transaction, for ever: a list for each number below the vector's length, of that many texts.
 fn work(pool: &Pool) {

@@ -11,16 +11,12 @@ use aquifer::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use support::{Board, Child, Random, Scratch, until};
+use support::{Board, Child, Random, Scratch, assert_clean, small_pool as pool, until};
 
 type Numbers = ShRwLock<ShVec<u64>>;
 type Words = ShRwLock<ShMap<ShString, ShVec<ShString>>>;
 
 const LONG: &str = "a string far too long to be kept inside the value itself";
-
-fn pool() -> Pool {
-    Pool::options().growth(64 << 10, 1 << 20).memfd().unwrap()
-}
 
 /// Kills the child, then does `next`, which waits for what the child held; prints the kernel's part and ours.
 fn timed<R>(what: &str, child: Child, next: impl FnOnce() -> R) -> R {
@@ -32,11 +28,6 @@ fn timed<R>(what: &str, child: Child, next: impl FnOnce() -> R) -> R {
         begin.elapsed()
     );
     result
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
 }
 
 #[test]

@@ -6,17 +6,12 @@ mod support;
 
 use aquifer::{Error, Named, Pool, Result, ShMap, ShMutex, ShRwLock, ShString, ShVec};
 use std::time::Duration;
-use support::{Child, Scratch};
+use support::{Child, Scratch, assert_clean};
 
 type Numbers = ShRwLock<ShVec<u64>>;
 
 fn pool() -> Pool {
     Pool::options().memfd().unwrap()
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
 }
 
 /// The error of a call that must fail.

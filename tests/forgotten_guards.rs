@@ -9,7 +9,7 @@ use aquifer::{
     DefaultInPool, MutexGuard, Named, Place, Pool, Relocatable, ShBox, ShMap, ShMutex, ShRwLock, ShVec,
 };
 use std::sync::atomic::Ordering;
-use support::Child;
+use support::{Child, assert_clean, small_pool as pool};
 
 type Numbers = ShMutex<ShVec<u64>>;
 
@@ -20,15 +20,6 @@ struct Shelf {
     other: ShVec<Numbers>,
     map: ShMap<u64, Numbers>,
     slot: Option<Numbers>,
-}
-
-fn pool() -> Pool {
-    Pool::options().growth(64 << 10, 1 << 20).memfd().unwrap()
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
 }
 
 const COUNT: u64 = 5;

@@ -9,7 +9,7 @@ mod support;
 use aquifer::{
     DefaultInPool, Error, Named, Plain, Pool, Relocatable, ShBox, ShMap, ShRwLock, ShString, ShVec,
 };
-use support::{Child, until};
+use support::{Child, assert_clean, until};
 
 const LONG: &str = "a string far too long to be kept inside the value itself";
 
@@ -73,11 +73,6 @@ fn fill(pool: &Pool) {
 fn is_full(pool: &Pool) {
     // Blocks of all small classes may lie in slabs of other seats; a page for a longer log must not be there.
     assert_eq!(pool.stats().free, 0, "a page is free: the pool is not full");
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
 }
 
 /// Runs `f` on a thread of its own, and so on a new seat.

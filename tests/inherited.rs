@@ -8,7 +8,7 @@ use aquifer::{Handle, Named, Pool, ShMutex, ShRwLock, ShString, ShVec, from_iter
 use std::alloc::Layout;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use support::{Child, until};
+use support::{Child, assert_clean, until};
 
 type Numbers = ShRwLock<ShVec<u64>>;
 
@@ -18,11 +18,6 @@ fn pool() -> Pool {
 
 fn numbers(pool: &Pool, name: &str) -> Named<Numbers> {
     pool.named_with(name, || ShRwLock::new(from_iter(0..100_000u64))).unwrap()
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
 }
 
 #[test]

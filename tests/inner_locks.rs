@@ -8,7 +8,7 @@ use aquifer::{
     DefaultInPool, Error, MutexGuard, Named, Place, Pool, Recovered, Relocatable, ShMap, ShMutex, ShRwLock,
     ShString, ShVec,
 };
-use support::{Child, Steps};
+use support::{Child, Steps, assert_clean, small_pool as pool};
 
 type Numbers = ShMutex<ShVec<u64>>;
 
@@ -23,15 +23,6 @@ struct Shelf {
 }
 
 const LONG: &str = "a string far too long to be kept inside the value itself";
-
-fn pool() -> Pool {
-    Pool::options().growth(64 << 10, 1 << 20).memfd().unwrap()
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
-}
 
 fn shelf(pool: &Pool) -> Named<ShMutex<Shelf>> {
     let shelf: Named<ShMutex<Shelf>> = pool.named("shelf").unwrap();

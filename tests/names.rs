@@ -6,15 +6,10 @@ mod support;
 
 use aquifer::{Named, Pool, ShMap, ShRwLock, ShString, ShVec};
 use std::sync::atomic::Ordering;
-use support::{Board, Child, Random, Scratch, process_namespace_for_children, until};
+use support::{Board, Child, Random, Scratch, assert_clean, process_namespace_for_children, until};
 
 type Numbers = ShRwLock<ShVec<u64>>;
 type Lists = ShRwLock<ShMap<u64, ShVec<u64>>>;
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
-}
 
 #[test]
 fn all_who_race_to_create_a_pool_and_an_object_get_the_same_ones() {

@@ -8,17 +8,12 @@ use aquifer::{Named, Pool, ShMap, ShRwLock, ShString, ShVec};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use support::{Board, Child, Scratch, execute, role};
+use support::{Board, Child, Scratch, assert_clean, execute, role};
 
 type Numbers = ShRwLock<ShVec<u64>>;
 
 fn pool() -> Pool {
     Pool::options().memfd().unwrap()
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
 }
 
 #[test]

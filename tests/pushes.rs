@@ -6,7 +6,7 @@ mod support;
 
 use aquifer::{Error, Named, Pool, ShMutex, ShRwLock, ShVec, from_iter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use support::Child;
+use support::{Child, assert_clean};
 
 type Numbers = Named<ShRwLock<ShVec<u64>>>;
 
@@ -20,11 +20,6 @@ fn assert_counts(vec: &[u64], to: u64) {
 }
 
 #[track_caller]
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
-}
-
 /// Moves the elements to another block, which has as much room behind them as the first had.
 fn move_block(vec: &mut aquifer::Place<ShVec<u64>>) {
     let (at, len) = (vec.as_ptr(), vec.len());

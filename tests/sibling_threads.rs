@@ -9,7 +9,7 @@ use aquifer::{
     ShVec,
 };
 use std::time::Duration;
-use support::Child;
+use support::{Child, assert_clean, small_pool as pool};
 
 type Numbers = ShMutex<ShVec<u64>>;
 
@@ -21,15 +21,6 @@ struct Shelf {
     map: ShMap<u64, Numbers>,
     shared: ShVec<ShRwLock<u64>>,
     names: ShVec<ShString>,
-}
-
-fn pool() -> Pool {
-    Pool::options().growth(64 << 10, 1 << 20).memfd().unwrap()
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
 }
 
 fn shelf(pool: &Pool) -> Named<ShMutex<Shelf>> {

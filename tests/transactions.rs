@@ -7,21 +7,12 @@ mod support;
 use aquifer::{Error, Named, Pool, Result, ShMap, ShMutex, ShRwLock, ShString, ShVec};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use support::{Board, Child, Random, until};
+use support::{Board, Child, Random, assert_clean, small_pool as pool, until};
 
 type Accounts = ShRwLock<ShMap<ShString, u64>>;
 type Lists = ShRwLock<ShMap<ShString, ShVec<ShString>>>;
 
 const LONG: &str = "a string far too long to be kept inside the value itself";
-
-fn pool() -> Pool {
-    Pool::options().growth(64 << 10, 1 << 20).memfd().unwrap()
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
-}
 
 fn lists(pool: &Pool) -> Named<Lists> {
     let lists: Named<Lists> = pool.named("lists").unwrap();

@@ -5,18 +5,9 @@
 mod support;
 
 use aquifer::{Error, Named, Place, Pool, Relocatable, ShMutex, ShVec};
-use support::Child;
+use support::{Child, assert_clean, small_pool as pool};
 
 type Numbers = ShMutex<ShVec<u64>>;
-
-fn pool() -> Pool {
-    Pool::options().growth(64 << 10, 1 << 20).memfd().unwrap()
-}
-
-fn assert_clean(pool: &Pool) {
-    let report = pool.check().unwrap();
-    assert!(report.is_clean(), "{report}");
-}
 
 /// Where one variant has a number the other has a lock's word.
 #[derive(Relocatable)]
