@@ -246,6 +246,7 @@ pub enum Way<T> {
 
 #[test]
 fn locks_in_a_types_own_bytes_are_told_of() {
-    assert!(Door::<u64>::LOCKS && Way::<Door<ShString>>::LOCKS, "through structs and enums");
-    assert!(!Auth::LOCKS && !Session::LOCKS && !Way::<ShVec<Door<u64>>>::LOCKS, "none, or in a block");
+    let through_structs_and_enums = [Door::<u64>::LOCKS, Way::<Door<ShString>>::LOCKS];
+    let none_or_in_a_block = [Auth::LOCKS, Session::LOCKS, Way::<ShVec<Door<u64>>>::LOCKS];
+    assert_eq!((through_structs_and_enums, none_or_in_a_block), ([true; 2], [false; 3]));
 }
